@@ -1,0 +1,295 @@
+r"""Floor 4. Self-attention networks, as immutable values.
+
+Layer ℓ maps tokens X to
+
+.. math:: \lambda X + s \sum_h P_h X V_h, \qquad
+    P_h = \mathrm{softmax}(X M_h X^\top), \quad M_h = W_Q W_K^\top,
+
+with skip λ and mixer scale s, by default 1 and 1. Any factor such as 1/√d_k is folded into the
+weights. The batch dimensions of a network hold sweeps: seeds, weight bounds, variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from collapse import numeric
+from collapse.checks import check_finite, check_matrix
+from collapse.kernels import fused_attention, rotate, split_heads, unit_rows
+from collapse.numeric import Number, require
+from collapse.softmax import softmax
+from collapse.stack import Stack, column
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one, else the CPU.
+
+    >>> default_device().type in ("cpu", "cuda")
+    True
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Network(Stack):
+    r"""A self-attention network of L layers with H heads on tokens of width d. Immutable.
+
+    Leading dimensions of the weights and of the tokens broadcast, so one call runs a sweep.
+
+    Args:
+        query: W_Q, shape (\*batch, L, H, d, k). L ≥ 0 and H ≥ 0 are legal.
+        key: W_K, shape (\*batch, L, H, d, k).
+        value: V, shape (\*batch, L, H, d, d); with ``output`` the factor (\*batch, L, H, d, v).
+        output: W_O, shape (\*batch, L, H, v, d), or None. V = value · output.
+        skip: λ, a number or a tensor of shape (\*batch,).
+        mask: Booleans (n, n), True where row i may attend to column j, some in every row; or None.
+        rope: Base of the rotary position embedding, > 0 (needs an even k), or None. Position i
+            turns the pair (2a, 2a + 1) of queries and keys by the angle i · base^(−2a/k).
+        norm: None; "pre": attention reads tokens scaled to ℓ₂ length √d, the skip does not;
+            "row": tokens are scaled to ℓ₂ length 1 after each layer. A zero token stays zero.
+        mixer_scale: s, a number or a tensor of shape (\*batch,); None for 1.
+
+    Raises:
+        ValueError: On wrong shapes or dtypes, NaN or infinity, or an option outside its list.
+
+    Source:
+        contraction
+
+    >>> network = Network.random(2, 1, 3, 3, eta=0.5, generator=torch.Generator().manual_seed(0))
+    >>> network(torch.eye(3, dtype=torch.float64)).shape
+    torch.Size([3, 3])
+    """
+
+    # Making networks
+
+    @classmethod
+    def random(
+        cls,
+        layers: int,
+        heads: int,
+        width: int,
+        key_width: int,
+        eta: float | Tensor,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ) -> Network:
+        r"""Random weights: entries of W_Q, W_K, V uniform in [−η, η].
+
+        The numbers are drawn on the CPU in float64 and then moved, so they are the same on every
+        device, and a sweep over η scales the same draw.
+
+        Args:
+            layers: L ≥ 0.
+            heads: H ≥ 0.
+            width: d ≥ 1.
+            key_width: k ≥ 1.
+            eta: η ≥ 0, a number or a tensor of shape (\*batch,), which becomes the batch.
+            generator: Source of randomness, on the CPU.
+            dtype: Floating-point type of the weights.
+            device: Where the weights go; the CPU by default.
+
+        Returns:
+            A Network.
+
+        Raises:
+            ValueError: On sizes or η outside their ranges.
+
+        Source:
+            as25-thm-5.3
+
+        >>> Network.random(2, 1, 4, 3, eta=0.1, generator=torch.Generator().manual_seed(0))
+        Network(depth=2, heads=1, width=4, key_width=3, dtype=torch.float64, device='cpu')
+        """
+        sizes = {"layers": layers, "heads": heads, "width": width, "key_width": key_width}
+        for name, least in zip(sizes, (0, 0, 1, 1), strict=True):
+            whole = isinstance(sizes[name], int) and sizes[name] >= least
+            require(whole, name, f"an integer >= {least}", sizes[name])
+        size = torch.as_tensor(eta, dtype=torch.float64, device="cpu")
+        require(torch.isfinite(size) & (size >= 0), "eta", "finite and >= 0", eta)
+
+        def draw(columns: int) -> Tensor:
+            shape = (layers, heads, width, columns)
+            entries = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
+            return (entries * column(size, 4)).to(device=device, dtype=dtype)
+
+        return cls(draw(key_width), draw(key_width), draw(width))
+
+    @classmethod
+    def from_torch(
+        cls,
+        modules: torch.nn.MultiheadAttention | Iterable[torch.nn.MultiheadAttention],
+        **options: Any,
+    ) -> Network:
+        """The network of one or several attention modules without biases, 1/√d_k folded in.
+
+        Args:
+            modules: ``torch.nn.MultiheadAttention`` of equal sizes, one a layer.
+            **options: skip, mask, rope, norm and mixer_scale of the Network.
+
+        Returns:
+            A Network whose attention output equals that of the modules.
+
+        Raises:
+            ValueError: If there is no module, one has biases or other key or value widths, or
+                sizes differ.
+
+        Source:
+            contraction
+
+        >>> module = torch.nn.MultiheadAttention(4, 2, bias=False, batch_first=True)
+        >>> Network.from_torch(module, skip=0.0).heads
+        2
+        """
+        stack = list(modules) if isinstance(modules, Iterable) else [modules]
+        require(len(stack) > 0, "modules", "at least one MultiheadAttention", stack)
+        parts = [split_heads(module) for module in stack]
+        sizes = {tuple(w.shape) for part in parts for w in part[:1]}
+        require(len(sizes) == 1, "modules", "equal numbers of heads and widths", sizes)
+        query, key, value, output = (torch.stack(layer) for layer in zip(*parts, strict=True))
+        return cls(query, key, value, output, **options)
+
+    # Running them
+
+    def __call__(self, X: Number) -> Number:
+        r"""The output tokens S(X).
+
+        Args:
+            X: Tokens, shape (\*batch, n, d), of the dtype and on the device of the weights.
+
+        Returns:
+            Tokens, shape (\*batch, n, d), the batch broadcast with that of the network.
+
+        Raises:
+            ValueError: On a wrong shape, dtype or device, NaN or infinity, if n does not fit the
+                mask, or if the output overflows.
+        """
+        X = self.prepare(X)
+        for layer in range(self.depth):
+            X = self._layer(X, layer)
+        check_finite(X, "output S(X)")
+        return X
+
+    def trace(self, X: Number) -> Number:
+        r"""The tokens before the first and after each layer.
+
+        Args:
+            X: As for a call.
+
+        Returns:
+            Shape (\*batch, L + 1, n, d); index 0 holds the input.
+
+        Raises:
+            ValueError: As for a call.
+        """
+        steps = [self.prepare(X)]
+        for layer in range(self.depth):
+            steps.append(self._layer(steps[-1], layer))
+        check_finite(steps[-1], "output S(X)")
+        return self._stack(steps)
+
+    def attention(self, X: Tensor, layer: int) -> Tensor:
+        r"""The attention output A_ℓ(X) of one layer: no skip, mixer scale included.
+
+        Args:
+            X: Tokens, shape (\*batch, n, d).
+            layer: Index of the layer, counted from 0.
+
+        Returns:
+            Shape (\*batch, n, d).
+
+        Raises:
+            ValueError: As for a call, or if there is no such layer.
+
+        Source:
+            contraction
+        """
+        require(0 <= layer < self.depth, "layer", f"0 <= layer < {self.depth}", layer)
+        return self._attend(self.prepare(X), layer)
+
+    def attention_matrices(self, X: Tensor, layer: int) -> Tensor:
+        r"""The matrices P_h of one layer: the only call that keeps n×n tensors.
+
+        Args:
+            X: Tokens that enter the layer, shape (\*batch, n, d).
+            layer: Index of the layer, counted from 0.
+
+        Returns:
+            Shape (\*batch, H, n, n).
+
+        Raises:
+            ValueError: As for a call, or if there is no such layer.
+
+        Source:
+            contraction
+        """
+        require(0 <= layer < self.depth, "layer", f"0 <= layer < {self.depth}", layer)
+        q, k = self._queries_keys(self._read(self.prepare(X)), layer)
+        return softmax(q @ k.swapaxes(-1, -2), self.mask)
+
+    def _stack(self, steps: list[Any]) -> Any:
+        return torch.stack(steps, -3)
+
+    def _layer(self, X: Tensor, layer: int) -> Tensor:
+        X = X * column(self.skip, 2) + self._attend(X, layer)
+        return unit_rows(X) if self.norm == "row" else X
+
+    def _read(self, X: Tensor) -> Tensor:
+        """What attention reads of the tokens."""
+        if self.norm != "pre":
+            return X
+        # The root of a number of the tokens' own type, so that balls stay balls.
+        return unit_rows(X) * numeric.sqrt(X[..., :1, :1] * 0 + self.width)
+
+    def _queries_keys(self, tokens: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        q = self._project(tokens, self.query[..., layer, :, :, :])
+        k = self._project(tokens, self.key[..., layer, :, :, :])
+        return (q, k) if self.rope is None else (rotate(q, self.rope), rotate(k, self.rope))
+
+    def _project(self, tokens: Any, weights: Any) -> Any:
+        """Tokens (*batch, n, d) times weights (*batch, H, d, k) of all heads, in one product."""
+        columns = weights.movedim(-3, -2).flatten(-2)
+        return (tokens @ columns).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+    def _attend(self, X: Tensor, layer: int) -> Tensor:
+        if self.heads == 0:
+            return torch.zeros_like(X)
+        tokens = self._read(X)
+        q, k = self._queries_keys(tokens, layer)
+        v = self._project(tokens, self.value[..., layer, :, :, :])
+        mixed = fused_attention(q, k, v, self._mask_on(X.device))
+        if self.output is None:
+            attended = mixed.sum(-3)
+        else:
+            heads = mixed.transpose(-2, -3).flatten(-2)
+            attended = heads @ self.output[..., layer, :, :, :].flatten(-3, -2)
+        return attended if self.mixer_scale is None else attended * column(self.mixer_scale, 2)
+
+    def _mask_on(self, device: torch.device) -> Tensor | None:
+        return None if self.mask is None else self.mask.to(device)
+
+    def prepare(self, X: Number) -> Number:
+        """Check tokens against the network and broadcast their batch with its own."""
+        check_matrix(X, "X", "tokens of shape (*batch, n, d)")
+        check_finite(X, "X")
+        n, d = X.shape[-2:]
+        require(d == self.width, "width of X", f"d = {self.width}", d)
+        if self.mask is not None:
+            require(n == len(self.mask), "tokens of X", f"n = {len(self.mask)} of the mask", n)
+        return self._broadcast(X)
+
+    def _broadcast(self, X: Tensor) -> Tensor:
+        have = f"{self.query.dtype} on {self.query.device}, as the weights"
+        same = (X.dtype, X.device) == (self.query.dtype, self.query.device)
+        require(same, "X", have, f"{X.dtype} on {X.device}")
+        try:
+            batch = torch.broadcast_shapes(tuple(X.shape[:-2]), self.batch)
+        except RuntimeError:
+            raise ValueError(
+                f"batch of X: expected one that broadcasts with {self.batch} of the network,"
+                f" received {tuple(X.shape[:-2])}"
+            ) from None
+        return X.expand(*batch, *X.shape[-2:])
