@@ -252,7 +252,8 @@ class Network(Stack):
     def _project(self, tokens: Any, weights: Any) -> Any:
         """Tokens (*batch, n, d) times weights (*batch, H, d, k) of all heads, in one product."""
         columns = weights.movedim(-3, -2).flatten(-2)
-        return (tokens @ columns).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        shape = (self.heads, weights.shape[-1])  # not -1: there may be no heads
+        return (tokens @ columns).unflatten(-1, shape).transpose(-2, -3)
 
     def _attend(self, X: Tensor, layer: int) -> Tensor:
         if self.heads == 0:

@@ -1,0 +1,145 @@
+"""The build, for doit: execute changed notebooks, then build the book from the executed copies.
+
+    make book               the way in
+    .venv/bin/doit list     the tasks by name
+
+doit compares contents.  A notebook runs again when it, its entry in notebooks/parameters.yml, a
+module that it really imports, or the version of a library behind those modules changed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from doit.exceptions import TaskFailed
+from doit.tools import config_changed
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+from import_closure import Package, notebook_source  # noqa: E402
+from run_notebook import NotebookError, commit, execute, versions  # noqa: E402
+
+BUILD = ROOT / "_build"
+EXECUTED, FIGURES, HTML = BUILD / "executed", BUILD / "figures", BUILD / "html"
+INDEX = HTML / "index.html"
+PAGES = list(parse_toc_yaml(ROOT / "_toc.yml"))
+NOTEBOOKS = [ROOT / f"{page}.ipynb" for page in PAGES if page.startswith("notebooks/")]
+RUNS: dict[str, Any] = yaml.safe_load((ROOT / "notebooks/parameters.yml").read_text("utf-8")) or {}
+
+BUILD.mkdir(exist_ok=True)
+DOIT_CONFIG = {
+    "dep_file": str(BUILD / ".doit.json"),
+    "backend": "json",
+    "default_tasks": ["book"],
+    "verbosity": 2,
+    "continue": True,
+}
+
+
+def _run(notebook: Path) -> dict[str, Any]:
+    """The notebook's entry in notebooks/parameters.yml."""
+    if notebook.stem not in RUNS:
+        raise ValueError(f"notebooks/parameters.yml has no entry for {notebook.stem}")
+    run: dict[str, Any] = RUNS[notebook.stem]
+    return run
+
+
+def _figure_files(notebook: Path) -> list[Path]:
+    return [FIGURES / notebook.stem / f"{name}.json" for name in _run(notebook)["figures"]]
+
+
+def task_execute() -> Iterator[dict[str, Any]]:
+    """Execute each changed notebook of the book with papermill into _build/executed/."""
+    package = Package(ROOT / "collapse")
+    for notebook in NOTEBOOKS:
+        run, executed = _run(notebook), EXECUTED / notebook.name
+        closure = package.closure(notebook_source(notebook))
+        used = versions(closure.external)
+
+        def action(
+            notebook: Path = notebook,
+            executed: Path = executed,
+            run: dict[str, Any] = run,
+            used: dict[str, str] = used,
+        ) -> TaskFailed | None:
+            try:
+                execute(
+                    notebook,
+                    executed,
+                    FIGURES / notebook.stem,
+                    parameters=run["parameters"],
+                    promised=run["figures"],
+                    timeout=run["timeout"],
+                    used=used,
+                )
+            except NotebookError as error:
+                return TaskFailed(str(error))
+            return None
+
+        yield {
+            "name": notebook.stem,
+            "actions": [action],
+            "file_dep": [notebook, *package.files_of(closure)],
+            "uptodate": [config_changed({"run": run, "versions": used})],
+            "targets": [executed, *_figure_files(notebook)],
+            "title": lambda task: task.name,
+        }
+
+
+def _sources() -> list[Path]:
+    """All that the rendered pages are made of, the executed notebooks apart."""
+    folders = [ROOT / "book", ROOT / "collapse"]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if "__pycache__" not in path.parts]
+
+
+def build_html(changed: list[str]) -> TaskFailed | None:
+    """Build the book with warnings as errors.
+
+    Sphinx warns about a page only when it reads it.  After a failure, and when the configuration
+    or an extension changed, the next build therefore starts from nothing.
+    """
+    doctrees = BUILD / ".doctrees"
+    of_all_pages = [ROOT / "_config.yml", ROOT / "_toc.yml", *(ROOT / "book" / "_ext").glob("*")]
+    if {str(path) for path in of_all_pages} & set(changed):
+        shutil.rmtree(doctrees, ignore_errors=True)
+        shutil.rmtree(HTML, ignore_errors=True)
+    # Every page is written anew.  sphinx-tippy names its files afresh each time, and viewcode
+    # keeps a page of source that lacks the anchors of newly documented names.
+    for stale in ("_static/tippy", "_modules"):
+        shutil.rmtree(HTML / stale, ignore_errors=True)
+    jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
+    command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going", "-q"]
+    run = subprocess.run(command, cwd=ROOT, check=False)
+    if run.returncode:
+        shutil.rmtree(doctrees, ignore_errors=True)
+        INDEX.unlink(missing_ok=True)
+        return TaskFailed("the book was not built: the messages above name the pages")
+    return None
+
+
+def task_book() -> dict[str, Any]:
+    """Build the HTML book from the pages and the executed notebooks."""
+    figures = [path for notebook in NOTEBOOKS for path in _figure_files(notebook)]
+    return {
+        "actions": [build_html],
+        "file_dep": [
+            ROOT / "_config.yml",
+            ROOT / "_toc.yml",
+            *_sources(),
+            *NOTEBOOKS,
+            *(EXECUTED / notebook.name for notebook in NOTEBOOKS),
+            *figures,
+        ],
+        "uptodate": [config_changed(commit(ROOT))],
+        "targets": [INDEX],
+        "title": lambda task: task.name,
+    }

@@ -1,0 +1,12 @@
+"""Where the built book lies, and its pages as the table of contents names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+PAGES = list(parse_toc_yaml(ROOT / "_toc.yml"))
+NOTEBOOKS = [ROOT / f"{page}.ipynb" for page in PAGES if page.startswith("notebooks/")]
