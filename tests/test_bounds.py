@@ -174,10 +174,10 @@ def test_rotary_positions_need_their_own_constants() -> None:
 # --- in balls, in symbols, by a slow twin -------------------------------------------------------
 
 
+@pytest.mark.usefixtures("ball_precision")
 @pytest.mark.parametrize("rung", LABELS)
 @pytest.mark.parametrize("p", [1, math.inf])
 def test_certified_in_ball_arithmetic(rung: int, p: float) -> None:
-    flint.ctx.prec = 200
     for seed, size in [(1, 1.0), (2, 1e-3), (3, 30.0)]:
         network, X = build(layers=2, seed=seed), size * tokens(4, 3, seed=seed)
         balls, inputs = lift(network, "arb"), lift(X, "arb")

@@ -27,12 +27,7 @@ def entries(array: np.ndarray) -> list[Any]:
     return flatten(array.tolist())
 
 
-@pytest.fixture(autouse=True)
-def ball_precision() -> Any:
-    """Balls of 200 bits, so that no layer blows them up beyond notice."""
-    before, flint.ctx.prec = flint.ctx.prec, 200
-    yield
-    flint.ctx.prec = before
+pytestmark = pytest.mark.usefixtures("ball_precision")
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import flint
 import mpmath
 import pytest
 import sympy
@@ -59,9 +58,9 @@ def test_the_closed_form_is_the_gap_of_the_exact_witness(name: str, eta: str, t:
         assert abs(found / closed - mpmath.mpf("1.01")) > mpmath.mpf("0.009")
 
 
+@pytest.mark.usefixtures("ball_precision")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_closed_form_in_balls_meets_the_gap(name: str) -> None:
-    flint.ctx.prec = 200
     witness, floor = FLOORS[name]
     eta, t = Fraction(3, 10), Fraction(2)
     network, X = witness(eta, t)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flint
 import pytest
 import torch
@@ -27,12 +25,7 @@ from collapse.witnesses.skips import (
 EACH = CASES // (len(NORMS) * len(OPTIONS)) + 1  # cases per norm and option
 
 
-@pytest.fixture(autouse=True)
-def ball_precision() -> Any:
-    """Balls of 200 bits, so that several layers do not blow them up."""
-    before, flint.ctx.prec = flint.ctx.prec, 200
-    yield
-    flint.ctx.prec = before
+pytestmark = pytest.mark.usefixtures("ball_precision")
 
 
 # --- rank-survives -------------------------------------------------------------------------------

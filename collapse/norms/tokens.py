@@ -231,11 +231,9 @@ def vector_norm(x: Number, p: float) -> Number:
 
 def _largest_distance(X: Number, p: float) -> Number:
     """Largest p-distance between two rows, p = 1 or 2, in blocks of rows."""
-    n, width = X.shape[-2:]
-    entries = max(1, math.prod(X.shape))
-    rows = max(1, _BLOCK_ENTRIES // entries)
+    rows = max(1, _BLOCK_ENTRIES // max(1, math.prod(X.shape)))
     largest = None
-    for start in range(0, n, rows):
+    for start in range(0, X.shape[-2], rows):
         block = X[..., start : start + rows, None, :] - X[..., None, start:, :]
         distance = numeric.amax(numeric.amax(vector_norm(block, p), -1), -1)
         largest = distance if largest is None else numeric.maximum(largest, distance)

@@ -154,13 +154,11 @@ def singular_values(M: torch.Tensor) -> torch.Tensor:
 
 def _infinity_to_one(M: Number) -> Number:
     """Maximise ‖uM‖₁ over sign vectors u, by two half-enumerations added in blocks."""
-    d, e = M.shape[-2:]
-    front = d // 2
+    front = M.shape[-2] // 2
     zero = M[..., :1, :] * 0  # of the entries' own number type
     first, second = _signed_sums(M[..., :front, :], zero), _signed_sums(M[..., front:, :], zero)
-    first = first[..., : max(1, first.shape[-2] // 2), :] if front else first
-    if not front:
-        second = second[..., : max(1, second.shape[-2] // 2), :]
+    # u and −u give the same value, so the last row keeps its sign.
+    second = second[..., : second.shape[-2] // 2, :]
     rows = max(1, _BLOCK_ENTRIES // max(1, math.prod(second.shape)))
     largest = None
     for start in range(0, first.shape[-2], rows):
