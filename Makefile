@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lint clean clean-book browser
+.PHONY: help book test serve lint picture clean clean-book browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,10 @@ lint: $(READY) ## ruff, the type checker, the import floors, notebooks without o
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+picture: book ## redraw the ladder of the preface and the README from the run
+	@$(BIN)/python -m collapse.figures.picture \
+	  _build/figures/04-orders/orders-ladder.json book/_static/ladder.svg
 
 clean-book: ## remove the built book and the executed notebooks
 	@rm -rf _build notebooks/_build

@@ -76,11 +76,12 @@ def one_layer_floor_with_biases(eta: Number, t: Number = 1) -> Number:
 
 
 def one_head_floor(eta: Number, t: Number = 1) -> Number:
-    r"""Error that every one-layer network with one head makes against a certain pair of heads.
+    r"""Error of every one-layer network with one head and no biases against a pair of heads.
 
     .. math:: \tfrac13 \eta t \tanh(\eta^2 t^2/2) \qquad (\to \eta^3 t^3/6).
 
-    For S(X) = X + η(P₊ − P₋)X with M = ±η², on X = t(0, 1).
+    For S(X) = X + η(P₊ − P₋)X with M = ±η², on X = t(0, 1). With a value bias one head can be
+    exact: the bias takes back what the head adds to the zero token.
 
     Args:
         eta: η ≥ 0, of any number type.

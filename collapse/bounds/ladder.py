@@ -200,9 +200,9 @@ def identity_constant(eta: Number, layers: int, heads: int, width: int) -> Numbe
 
     Args:
         eta: Bound on the entries of W_V, ≥ 0.
-        layers: L.
-        heads: H.
-        width: d.
+        layers: Number of layers L.
+        heads: Heads H of a layer.
+        width: Width d of the tokens.
 
     Returns:
         The constant, of the type of η.

@@ -135,7 +135,7 @@ def positions(
 def draw_positions(axes: Sequence[Axes], data: FigureData) -> None:
     """Four curves: one dives, two are straight, one bends like a parabola."""
     (ax,), (panel,) = axes, data.panels
-    for line, colour in zip(panel.series, ("blue", "orange", "green", "red"), strict=True):
+    for line, colour in zip(panel.series, ("blue", "orange", "red", "purple"), strict=True):
         ax.plot(line.x, line.y, color=COLOURS[colour], marker="o", ms=3.5, label=line.name)
     ax.legend(loc="lower left")
     ax.set(xlim=(0, None), ylim=(-60, 3), xticks=range(0, len(line.x), 5))

@@ -233,8 +233,7 @@ def missing_width(widths: Sequence[int], eta: str, phi: int, bits: int = 100) ->
     Source:
         eps-counterexample, as25-eps
     """
-    before, flint.ctx.prec = flint.ctx.prec, bits
-    try:
+    with flint.ctx.workprec(bits):
         observed, reported, corrected = [], [], []
         for d in widths:
             network, X, _ = (lift(part, "arb") for part in width_missing(eta, phi, d))
@@ -242,8 +241,6 @@ def missing_width(widths: Sequence[int], eta: str, phi: int, bits: int = 100) ->
             observed.append(float(residual_norm(network.replace(skip=0)(X))))
             reported.append(float(reported_epsilon(size, phi, 1, 1)))
             corrected.append(float(head_epsilon(size, phi, 1, d, 1)))
-    finally:
-        flint.ctx.prec = before
     curves = {"observed": observed, "as reported": reported, "with the width": corrected}
     return FigureData(
         "skips-width",

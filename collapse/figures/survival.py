@@ -17,6 +17,7 @@ from collapse.bounds.ladder import State
 from collapse.bounds.skips import surviving_diameters
 from collapse.exact import lift
 from collapse.figures.data import Axis, FigureData, Panel, Series, series
+from collapse.figures.orders import LOOK
 from collapse.figures.skips import ETA, largest
 from collapse.figures.style import COLOURS, INK
 from collapse.norms import diameter, residual_norm, token_norm
@@ -249,8 +250,8 @@ def draw_through_depth(axes: Sequence[Axes], data: FigureData) -> None:
     axes[0].set(xlim=(0, data.parameters["layers"]), ylim=(0, 1.15))
     for name, colour, factor in (
         ("kept diameter", "grey", 0.2),
-        ("rung 2", "orange", 5),
-        ("rung 3", "blue", 0.1),
+        ("rung 2", LOOK[2], 5),
+        ("rung 3", LOOK[3], 0.1),
     ):
         curve = layers[name]
         axes[1].plot(curve.x, curve.y, color=COLOURS[colour])

@@ -17,6 +17,7 @@ from torch import Tensor
 from collapse.attention import Network
 from collapse.exact import lift
 from collapse.figures.data import Axis, FigureData, Panel, Series, series
+from collapse.figures.orders import LOOK
 from collapse.figures.skips import ETA, key
 from collapse.figures.style import COLOURS, INK
 from collapse.rungs import mean_field, mean_head, surrogate
@@ -204,7 +205,7 @@ def ladders_of_variants(points: int, layers: int, heads: int, base: float, seed:
 def draw_ladders(axes: Sequence[Axes], data: FigureData) -> None:
     """Four straight lines a panel; what float64 could not resolve is below the grey line."""
     for ax, panel in zip(axes, data.panels, strict=True):
-        for curve, colour in zip(panel.series, ("grey", "green", "orange", "blue"), strict=True):
+        for curve, colour in zip(panel.series, LOOK.values(), strict=True):
             ax.plot(curve.x, curve.y, color=COLOURS[colour])
             at, power = len(curve.x) // 4, int(curve.name[-1]) + 1
             words = f"{curve.name}: η{'⁰¹²³⁴'[power] if power > 1 else ''}"

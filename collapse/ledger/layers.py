@@ -34,7 +34,7 @@ CLAIMS = (
         provenance=Provenance.OURS,
         statement=r"$S'(X) = X + \sum_\ell A_\ell(X)$, a layer of $LH$ heads, has an error of"
         r" order $\eta^2$ with leading term $\lVert JX\sum_{k<\ell}V_kV_\ell\rVert$ and an"
-        r" explicit bound for all weights. It is the rung that survives masks and normalisation.",
+        r" explicit bound for all weights, which holds under masks as well.",
         hypotheses=_LADDER,
         verdict=Verdict.HOLDS,
         chapter=4,
@@ -93,11 +93,11 @@ CLAIMS = (
         source="ours",
         provenance=Provenance.OURS,
         statement=r"$S(X) = X + \eta(P_+ - P_-)X$ with $M = \pm\eta^2$ and $X = t(0,1)^\top$:"
-        r" every one-head layer with skip misses it by at least $\tfrac{\eta"
+        r" every one-head layer with skip and without biases misses it by at least $\tfrac{\eta"
         r" t}{3}\tanh(\eta^2t^2/2)$. So no head gives $\eta$, one head $\eta^3$, any number"
         r" $\eta^4$.",
-        hypotheses=r"One layer with skip and one head, no query bias, no mask; $d = 1$, two"
-        r" tokens.",
+        hypotheses=r"One layer with skip and one head, no biases, no mask; $d = 1$, two tokens."
+        r" With a value bias one head can do it without error.",
         verdict=Verdict.HOLDS,
         chapter=4,
         depends=("rung-2",),
@@ -182,7 +182,7 @@ CLAIMS = (
         r" K_\ell)\operatorname{diam}_p(X_{\ell-1})$ with the contraction factor $K_\ell$ of the"
         r" layer, sharp; over several layers the product of these factors. Layers collapse while"
         r" the rank does not.",
-        hypotheses=r"Attention layers with skip 1.",
+        hypotheses=r"Attention layers with skip 1, no mask, no positions.",
         verdict=Verdict.HOLDS,
         chapter=5,
         depends=("contraction",),
@@ -196,8 +196,8 @@ CLAIMS = (
         r" v_{\ell-1}^2)$: exponential in $L$ where $v_\ell \le 1$, and at most"
         r" $D_0(\beta\varphi^2v)^Lv^{L(L-1)}$ where $v_\ell \le v$. These orders are right: with"
         r" $V = vI$, $0 < v \le 1$, some networks and tokens have $D_L$ above a product of the"
-        r" same form. Equal tokens at different positions have different attention, so the"
-        r" collapse is not doubly exponential.",
+        r" same form, so that their collapse is not doubly exponential."
+        r" Equal tokens at different positions have different attention.",
         hypotheses=r"Attention without skips and masks, rotary positions; $v_\ell ="
         r" \sum_h\nu(V_{\ell h})$, $\varphi = \lVert X\rVert$, $\beta$ the largest over layers,"
         r" heads and offsets.",

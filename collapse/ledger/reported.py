@@ -137,8 +137,8 @@ CLAIMS = (
         source="AS25, equation (1) and abstract",
         provenance=Provenance.REPORTED,
         statement=r"Restates D21 as a residual of $O(\beta)^{(3^L-1)/2}$ after $L$ layers, and the"
-        r" abstract places that collapse in networks with skip connections. D21 prove it without"
-        r" skips and show that skips can prevent it.",
+        r" abstract places that collapse in networks with skip connections. D21 are reported"
+        r" to prove it without skips and to show that skips can prevent it.",
         hypotheses=r"Attention layers without skip connections or feed-forward blocks.",
         verdict=Verdict.REPAIRED,
         chapter=3,
