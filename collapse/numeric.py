@@ -96,7 +96,9 @@ def require(condition: Any, quantity: str, expected: str, received: object) -> N
     if isinstance(condition, torch.Tensor | np.ndarray):
         holds = bool(condition.all())
     elif _library(condition) == "sympy":
-        holds = condition != False  # noqa: E712 - an undecided relation is neither True nor False
+        import sympy
+
+        holds = condition is not sympy.false  # an undecided relation is neither true nor false
     else:
         holds = bool(condition)
     if not holds:

@@ -148,7 +148,7 @@ def test_the_bound_is_attained_and_fails_when_lowered_by_one_per_cent(name: str,
     rung, (network, X) = ATTAINED[name]
     error = error_of(network, X, rung, p)
     for data in CERTIFICATES:
-        bound = collapse_bound(network, X, rung, p, data).value  # type: ignore[arg-type]
+        bound = collapse_bound(network, X, rung, p, data).value
         assert 0.999 * bound <= error <= bound * (1 + 1e-6)  # the errors are down to 1e-8
         assert error > 0.99 * bound
 
@@ -183,7 +183,7 @@ def test_certified_in_ball_arithmetic(rung: int, p: float) -> None:
         balls, inputs = lift(network, "arb"), lift(X, "arb")
         error = error_of(balls, inputs, rung, p)
         for data in CERTIFICATES:
-            bound = collapse_bound(balls, inputs, rung, p, data)  # type: ignore[arg-type]
+            bound = collapse_bound(balls, inputs, rung, p, data)
             assert isinstance(bound.value, flint.arb)
             assert error < bound.value  # True only where every point of the balls agrees
             assert not bound.value < error
@@ -330,7 +330,7 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="p: expected 1, 2 or inf"):
         collapse_bound(network, X, 0, p=3)
     with pytest.raises(ValueError, match="data"):
-        collapse_bound(network, X, 0, data="guessed")  # type: ignore[arg-type]
+        collapse_bound(network, X, 0, data="guessed")
     with pytest.raises(ValueError, match="width of X"):
         collapse_bound(network, tokens(4, 2), 0)
     with pytest.raises(ValueError, match="X: expected finite"):

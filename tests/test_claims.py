@@ -135,9 +135,9 @@ def test_only_the_papers_claims_carry_the_papers_name() -> None:
 
 def test_an_entry_is_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        claims()[0].title = "another"  # type: ignore[misc]
+        claims()[0].title = "another"
     with pytest.raises(TypeError):
-        claims()[0].evidence["symbolic"] = Evidence.PASSED  # type: ignore[index]
+        claims()[0].evidence["symbolic"] = Evidence.PASSED
 
 
 def test_a_chapter_to_come_shows_no_result() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import generator
 
 from collapse import diameter, dobrushin, residual_norm, value_norm
@@ -44,7 +46,23 @@ def test_the_witnesses_attain_both_constants_exactly(n: int) -> None:
     assert res.expansion(*witnesses.mean_lipschitz(n), res.mean_residual) == Fraction(2 * n - 2, n)
 
 
-@pytest.mark.label("res-lipschitz")
+@pytest.mark.label("res-any-centre")
+@given(
+    numerators=st.lists(st.integers(-9, 9), min_size=2, max_size=7).filter(sum),
+    ranked=st.booleans(),
+)
+def test_no_weighted_centre_beats_the_mean(numerators: list[int], ranked: bool) -> None:
+    """Weights on the tokens as they stand, or on the sorted ones: median, midrange and the like."""
+    n, weights = len(numerators), [Fraction(k, sum(numerators)) for k in numerators]
+
+    def centring(X: np.ndarray) -> np.ndarray:
+        return X - np.array(weights) @ (np.sort(X, axis=0) if ranked else X)
+
+    steps = [res.expansion(A, B, centring) for A, B in pairwise(witnesses.walk(n))]
+    assert max(steps) >= Fraction(2 * n - 2, n)
+
+
+@pytest.mark.label("res-any-centre")
 @pytest.mark.parametrize("n", [2, 3, 6])
 def test_the_walk_exposes_every_centre_that_follows_shifts(n: int) -> None:
     path = witnesses.walk(n)

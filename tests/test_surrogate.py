@@ -88,7 +88,7 @@ def test_what_is_not_derived_is_refused(option: str, rungs: tuple[int, ...]) -> 
 @pytest.mark.parametrize("rung", [-1, 4, 1.5, "2", None])
 def test_only_four_rungs(rung: object) -> None:
     with pytest.raises(ValueError, match="rung: expected 0, 1, 2 or 3"):
-        surrogate(build(), rung)  # type: ignore[arg-type]
+        surrogate(build(), rung)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -41,6 +41,7 @@ PROPERTY_TESTED: frozenset[str] = frozenset(
         "path-decomposition",
         "preln-floor",
         "rank-survives",
+        "res-any-centre",
         "res-formula",
         "res-left",
         "res-lipschitz",

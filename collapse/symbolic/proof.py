@@ -56,7 +56,7 @@ def confirm(text: str, claim: sympy.Basic | bool) -> Step:
     if isinstance(claim, sympy.Eq):
         holds = sympy.simplify(claim.lhs - claim.rhs) == 0
     else:
-        holds = sympy.simplify(claim) == True  # noqa: E712 - sympy's own truth value
+        holds = sympy.simplify(claim) is sympy.true
     if not holds:
         raise AssertionError(f"{text} sympy does not confirm {claim}")
     return Step(text, claim)
