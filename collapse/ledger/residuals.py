@@ -95,7 +95,7 @@ CLAIMS = (
         provenance=Provenance.OURS,
         statement=r"$\operatorname{diam}_p(PX) \le \tau(P)\operatorname{diam}_p(X)$ with the"
         r" Dobrushin coefficient $\tau(P) = \tfrac12\max_{i,k}\lVert P_i - P_k\rVert_1$. For every"
-        r" $P$ some $X$ with distinct tokens attains it, in every norm.",
+        r" $P$ some $X$, its tokens not all equal, attains it, in every norm.",
         hypotheses=r"$P \ge 0$ with row sums 1; any norm on token space.",
         verdict=Verdict.HOLDS,
         chapter=1,
