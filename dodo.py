@@ -24,6 +24,7 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
+# Sphinx loads these from the same folder; they are found only once it is on the path (E402).
 from import_closure import Package, notebook_source  # noqa: E402
 from run_notebook import NotebookError, commit, execute, versions  # noqa: E402
 

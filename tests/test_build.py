@@ -139,6 +139,7 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(book: SmallBook) -> N
     assert (status, executed(output)) == (0, set()), output
     assert "verdict-refuted" in book.html("book/intro")
     assert "verdict-refuted" in book.html("book/claims")
+    assert 'href="claims.html#claim-one"' in book.html("book/intro"), "a badge leads to its row"
 
 
 def test_every_fault_of_a_page_stops_the_build_and_names_the_page(book: SmallBook) -> None:

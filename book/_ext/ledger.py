@@ -85,7 +85,7 @@ class ClaimsTable(SphinxDirective):
         head = nodes.row("", *(self._entry([nodes.Text(name)]) for name in COLUMNS))
         body = nodes.tbody("", *(self._row(claim) for claim in ledger(self.env).values()))
         group += [nodes.thead("", head), body]
-        self.env.ledger_page = self.env.docname  # type: ignore[attr-defined]
+        self.env.metadata[self.env.docname]["claims-table"] = True
         return [nodes.table("", group, classes=["claims-table"])]
 
     def _row(self, claim: Claim) -> nodes.row:
@@ -112,7 +112,7 @@ class ClaimsTable(SphinxDirective):
 def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Turn the ledger's links into references; a statement that is not there is a warning."""
     statements: dict[str, Any] = getattr(app.env, "proof_list", {})
-    table = getattr(app.env, "ledger_page", None)
+    table = next((doc for doc, data in app.env.metadata.items() if "claims-table" in data), None)
     for node in list(doctree.findall(ledger_link)):
         label, content = node["label"], node.children
         if node["target"] == "row":
