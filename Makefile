@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lint picture clean clean-book browser
+.PHONY: help book claims test serve lint picture clean clean-book browser
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,10 @@ $(READY): constraints.txt pyproject.toml
 book: $(READY) ## execute changed notebooks, build the book, print where it lies
 	@$(BIN)/doit
 	@echo "the book: $(CURDIR)/_build/html/index.html"
+
+claims: $(READY) ## check every claim in all ways that apply, print the ledger
+	@$(BIN)/doit claims
+	@$(BIN)/python -m collapse claims --record _build/claims.json
 
 browser:
 	@$(call debian,command -v $${CHROMIUM:-chromium},chromium fonts-liberation)

@@ -1,10 +1,11 @@
-"""The build, for doit: execute changed notebooks, then build the book from the executed copies.
+"""The build, for doit: check the claims, execute changed notebooks, build the book from both.
 
     make book               the way in
     .venv/bin/doit list     the tasks by name
 
 doit compares contents.  A notebook runs again when it, its entry in notebooks/parameters.yml, a
-module that it really imports, or the version of a library behind those modules changed.
+module that it really imports, or the version of a library behind those modules changed.  The claims
+are checked again when the referee, a module below it, or the set of stated results changed.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 # Sphinx loads these from the same folder; they are found only once it is on the path (E402).
 from import_closure import Package, notebook_source  # noqa: E402
-from run_notebook import NotebookError, commit, execute, versions  # noqa: E402
+from run_notebook import NotebookError, execute  # noqa: E402
+
+from collapse.stamp import commit, versions  # noqa: E402
+from collapse.statements import page_source, stated  # noqa: E402
 
 BUILD = ROOT / "_build"
 EXECUTED, FIGURES, HTML = BUILD / "executed", BUILD / "figures", BUILD / "html"
 INDEX = HTML / "index.html"
+CLAIMS, CERTIFICATES = BUILD / "claims.json", BUILD / "certificates.json"
 PAGES = list(parse_toc_yaml(ROOT / "_toc.yml"))
 NOTEBOOKS = [ROOT / f"{page}.ipynb" for page in PAGES if page.startswith("notebooks/")]
+PACKAGE = Package(ROOT / "collapse")
 RUNS: dict[str, Any] = yaml.safe_load((ROOT / "notebooks/parameters.yml").read_text("utf-8")) or {}
 
 BUILD.mkdir(exist_ok=True)
@@ -57,12 +63,43 @@ def _figure_files(notebook: Path) -> list[Path]:
     return [FIGURES / notebook.stem / f"{name}.json" for name in _run(notebook)["figures"]]
 
 
+def _needed(notebook: Path) -> list[Path]:
+    """Files of _build that the notebook reads, by ``needs`` in its entry."""
+    known = {path.name: path for path in (CLAIMS, CERTIFICATES)}
+    names = _run(notebook).get("needs", [])
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"{notebook.stem}: needs: expected some of {list(known)}, not {unknown}")
+    return [known[name] for name in names]
+
+
+def check_claims() -> TaskFailed | None:
+    """Let the referee examine every claim; the record is written even where a verdict falls."""
+    command = [sys.executable, "-m", "collapse", "claims", "--out", str(CLAIMS)]
+    print("checking the claims", flush=True)
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
+        return TaskFailed(f"{run.stdout}a claim does not stand; the reasons are above")
+    return None
+
+
+def task_claims() -> dict[str, Any]:
+    """Check every claim of the book in all ways that apply, into _build/claims.json."""
+    closure = PACKAGE.closure("import collapse.referee.run")
+    found = {page: stated(page_source(ROOT, page)) for page in PAGES}
+    return {
+        "actions": [check_claims],
+        "file_dep": PACKAGE.files_of(closure),
+        "uptodate": [config_changed({"versions": versions(closure.external), "stated": found})],
+        "targets": [CLAIMS, CERTIFICATES],
+        "title": lambda task: task.name,
+    }
+
+
 def task_execute() -> Iterator[dict[str, Any]]:
     """Execute each changed notebook of the book with papermill into _build/executed/."""
-    package = Package(ROOT / "collapse")
     for notebook in NOTEBOOKS:
         run, executed = _run(notebook), EXECUTED / notebook.name
-        closure = package.closure(notebook_source(notebook))
+        closure = PACKAGE.closure(notebook_source(notebook))
         used = versions(closure.external)
 
         def action(
@@ -88,7 +125,7 @@ def task_execute() -> Iterator[dict[str, Any]]:
         yield {
             "name": notebook.stem,
             "actions": [action],
-            "file_dep": [notebook, *package.files_of(closure)],
+            "file_dep": [notebook, *PACKAGE.files_of(closure), *_needed(notebook)],
             "uptodate": [config_changed({"run": run, "versions": used})],
             "targets": [executed, *_figure_files(notebook)],
             "title": lambda task: task.name,
@@ -137,6 +174,7 @@ def task_book() -> dict[str, Any]:
             ROOT / "_toc.yml",
             *_sources(),
             *NOTEBOOKS,
+            CLAIMS,
             *(EXECUTED / notebook.name for notebook in NOTEBOOKS),
             *figures,
         ],

@@ -5,8 +5,9 @@ A floor imports only from the floors below it.
 =====  ======================================  ================================================
 floor  modules                                 what is there
 =====  ======================================  ================================================
-1      numeric, checks                         one spelling of exp, tanh, max for every number
-                                               type; Bound, Verdict; checks of input
+1      numeric, checks, stamp, statements      one spelling of exp, tanh, max for every number
+                                               type; Bound, Verdict; checks of input; commit
+                                               and versions; what the book's pages state
 2      norms                                   residual, residual_norm, diameter, value_norm,
                                                query_key_norm, dobrushin, other papers' measures
 3      softmax                                 total variation under θ-balance, tv_bound,
@@ -19,8 +20,13 @@ floor  modules                                 what is there
                                                bounds (floors), collapse_bound, contraction_bound
 7      symbolic, witnesses, adversary,         sympy proofs; exact inputs that refute or attain;
        imitation                               search for the worst case, for the best imitation
-9      ledger                                  claims: everything the book states, with verdicts
+8      fast, tasks, training                   networks and attention in time linear in n; what
+                                               networks are asked to do; ensembles trained on it
+       inspection                              diagnose: the collapse report of a real transformer
+9      ledger, referee                         claims: everything the book states, with verdicts;
+                                               attack, certify: the checks behind them
 10     figures                                 data and drawing of every figure
+11     commands                                the command line, ``collapse COMMAND``
 =====  ======================================  ================================================
 
 The names below are the public ones; they load on first use, so that ``import collapse`` is light.
@@ -53,7 +59,10 @@ _EXPORTS = {
     "surrogate": "collapse.rungs",
     "collapse_bound": "collapse.bounds",
     "contraction_bound": "collapse.bounds",
+    "diagnose": "collapse.inspection",
     "claims": "collapse.ledger",
+    "attack": "collapse.referee",
+    "certify": "collapse.referee",
 }
 
 if TYPE_CHECKING:
@@ -62,6 +71,7 @@ if TYPE_CHECKING:
     from collapse.bounds import collapse_bound as collapse_bound
     from collapse.bounds import contraction_bound as contraction_bound
     from collapse.centred import centred_trace as centred_trace
+    from collapse.inspection import diagnose as diagnose
     from collapse.ledger import claims as claims
     from collapse.norms import diameter as diameter
     from collapse.norms import dobrushin as dobrushin
@@ -71,6 +81,8 @@ if TYPE_CHECKING:
     from collapse.norms import residual_norm as residual_norm
     from collapse.norms import value_norm as value_norm
     from collapse.numeric import Bound as Bound
+    from collapse.referee import attack as attack
+    from collapse.referee import certify as certify
     from collapse.rungs import surrogate as surrogate
     from collapse.softmax import retrieval_threshold as retrieval_threshold
     from collapse.softmax import tv_bound as tv_bound

@@ -14,9 +14,18 @@ import yaml
 from bs4 import BeautifulSoup
 from built_book import NOTEBOOKS, PAGES, ROOT
 
-from collapse.ledger import claims
+from collapse.ledger import Claim, claims
+from collapse.ledger.record import shown_ratio
 
 pytestmark = pytest.mark.book
+
+
+def told(claim: Claim) -> list[tuple[str, str]]:
+    """Each kind of check with its mark, and the reason where it does not apply."""
+    why = claim.inapplicable if claim.released else {}
+    return [
+        (k, f"{mark} ({why[k]})" if k in why else str(mark)) for k, mark in claim.evidence.items()
+    ]
 
 
 @cache
@@ -110,6 +119,27 @@ class TestLedger:
     ) -> None:
         shown = {label: row[1:3] for label, row in rows.items()}
         assert shown == {c.label: [str(c.shown_verdict), str(c.provenance)] for c in claims()}
+
+    def test_marks_and_ratios_are_those_of_the_run(self, html: Path) -> None:
+        recorded = json.loads((ROOT / "_build/claims.json").read_text("utf-8"))["claims"]
+        marked = {claim.label: claim for claim in claims(ROOT / "_build/claims.json")}
+        assert any("passed" in entry["marks"].values() for entry in recorded.values())
+        for tr in soup(html / "book/claims.html").select(".claims-table tbody tr"):
+            label = tr.select("code")[0].text
+            titles = [str(mark["title"]) for mark in tr.select(".mark")]
+            assert titles == [f"{kind}: {mark}" for kind, mark in told(marked[label])]
+            assert tr.select("td")[4].text.strip() == shown_ratio(recorded[label]["ratio"])
+        for claim in marked.values():
+            if claim.page:
+                badge = soup(html / f"{claim.page}.html").select_one(
+                    f'a[href$="#claim-{claim.label}"] .marks'
+                )
+                words = "; ".join(f"{kind} {mark}" for kind, mark in told(claim))
+                assert badge is not None and badge["aria-label"] == words
+
+    def test_the_record_and_the_certificates_lie_in_the_book(self, html: Path) -> None:
+        for name in ("claims.json", "certificates.json"):
+            assert (html / name).read_bytes() == (ROOT / "_build" / name).read_bytes()
 
     def test_released_claims_link_to_their_statement(self, html: Path) -> None:
         links = [str(a["href"]) for a in soup(html / "book/claims.html").select(".claims-table a")]

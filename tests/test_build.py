@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -16,16 +17,53 @@ import yaml
 from bs4 import BeautifulSoup
 from built_book import ROOT
 
-CLAIMS = """
+# A package with one claim; its referee finds whatever its module ``found`` says.
+PACKAGE = {
+    "__init__": "",
+    "base": "VERDICT = 'holds'\n",
+    "left": "VALUE = 1.5\n",
+    "right": "",
+    "found": "MARK, FAILURES = 'passed', []\n",
+    "ledger/__init__": """
 from collapse.base import VERDICT
+from collapse.ledger.record import read_json
 
 class Claim:
     label, title, provenance, chapter = "one", "One is $1$", "ours", 1
-    page, shown_verdict, evidence = "notebooks/a", VERDICT, {}
+    page, shown_verdict, released, evidence = "notebooks/a", VERDICT, True, {}
+    inapplicable: dict[str, str] = {}
 
-def claims():
+def claims(record=None):
+    Claim.evidence = read_json(record)["claims"]["one"]["marks"] if record else {}
     return (Claim(),)
-"""
+""",
+    "ledger/record": """
+import json
+from pathlib import Path
+
+def read_json(path):
+    return json.loads(Path(path).read_text())
+
+def shown_ratio(ratio):
+    return str(ratio)
+""",
+    "referee/__init__": "",
+    "referee/run": "from collapse import base, found\n",
+    "__main__": """
+import json
+import sys
+from pathlib import Path
+from collapse.found import FAILURES, MARK
+
+entry = {"marks": {"symbolic": MARK}, "ratio": 0.5}
+run = {"commit": "abc", "date": "today", "seconds": 1, "device": "cpu", "seed": 0}
+out = Path(sys.argv[-1])
+out.write_text(json.dumps({**run, "claims": {"one": entry}}))
+out.with_name("certificates.json").write_text("{}")
+print("the ledger", *FAILURES)
+sys.exit(bool(FAILURES))
+""",
+}
 PAGES = {
     "intro": "# Start\n\nGlued: {glue:text}`../notebooks/a.ipynb::value:.1f`. {verdict}`one`\n",
     "claims": "# Claims\n\n```{claims-table}\n```\n",
@@ -66,19 +104,21 @@ class SmallBook:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, root / name)
+        # The errata need the real referee.
+        config = self.path("_config.yml").read_text("utf-8")
+        self.write("_config.yml", config.replace("      - errata\n", ""))
         self.write("_toc.yml", yaml.safe_dump(TOC))
         self.write("book/references.bib", "")
-        self.write("collapse/__init__.py", "")
-        self.write("collapse/base.py", "VERDICT = 'holds'\n")
-        self.write("collapse/left.py", "VALUE = 1.5\n")
-        self.write("collapse/right.py", "")
-        self.write("collapse/ledger.py", CLAIMS)
+        for name, source in PACKAGE.items():
+            self.write(f"collapse/{name}.py", source)
+        for name in ("stamp", "statements"):
+            shutil.copy(ROOT / f"collapse/{name}.py", root / f"collapse/{name}.py")
         for name, page in PAGES.items():
             self.write(f"book/{name}.md", page)
         for name, code in CODE.items():
             write_notebook(self.path(f"notebooks/{name}.ipynb"), TEXT[name], code)
         run = {"parameters": {}, "figures": ["curve"], "timeout": 60}
-        self.write("notebooks/parameters.yml", yaml.safe_dump({name: run for name in CODE}))
+        self.runs({name: run for name in CODE})
 
     def path(self, name: str) -> Path:
         path = self.root / name
@@ -87,6 +127,9 @@ class SmallBook:
 
     def write(self, name: str, text: str) -> None:
         self.path(name).write_text(text, "utf-8")
+
+    def runs(self, runs: dict[str, Any]) -> None:
+        self.write("notebooks/parameters.yml", yaml.safe_dump(runs))
 
     def html(self, page: str) -> str:
         return self.path(f"_build/html/{page}.html").read_text("utf-8")
@@ -112,6 +155,9 @@ def executed(output: str) -> set[str]:
     return set(re.findall(r"executing notebooks/(\w+)\.ipynb", output))
 
 
+CHECKING = "checking the claims"
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> SmallBook:
     return SmallBook(tmp_path)
@@ -122,16 +168,22 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(book: SmallBook) -> N
     assert (status, executed(output)) == (0, {"a", "b"}), output
     assert "Glued: 1.5" in book.text("book/intro")
     assert "verdict-holds" in book.html("book/intro")
+    assert CHECKING in output
+    for page in ("book/intro", "book/claims"):
+        assert 'aria-label="symbolic passed"' in book.html(page)
+    assert "Checked at commit abc on today" in book.text("book/claims")
+    assert book.path("_build/html/claims.json").is_file()
 
     start = time.monotonic()
     status, output = book.doit()
     assert (status, executed(output)) == (0, set())
-    assert "Jupyter-Book" not in output
+    assert "Jupyter-Book" not in output and CHECKING not in output
     assert time.monotonic() - start < 15
 
     book.write("collapse/left.py", "VALUE = 2.5\n")
     status, output = book.doit()
     assert (status, executed(output)) == (0, {"a"}), output
+    assert CHECKING not in output, "no check depends on that module"
     assert "Glued: 2.5" in book.text("book/intro"), "a number glued on another page is stale"
 
     book.write("collapse/base.py", "VERDICT = 'refuted'\n")
@@ -140,6 +192,44 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(book: SmallBook) -> N
     assert "verdict-refuted" in book.html("book/intro")
     assert "verdict-refuted" in book.html("book/claims")
     assert 'href="claims.html#claim-one"' in book.html("book/intro"), "a badge leads to its row"
+    assert CHECKING in output
+
+    book.write("collapse/found.py", "MARK, FAILURES = 'undecided', []\n")
+    status, output = book.doit()
+    assert (status, executed(output)) == (0, set()), output
+    for page in ("book/intro", "book/claims"):
+        assert 'aria-label="symbolic undecided"' in book.html(page), "a mark is stale"
+
+
+def test_the_claims_are_checked_again_when_the_statements_change(book: SmallBook) -> None:
+    assert book.doit("claims")[0] == 0
+    assert CHECKING not in book.doit("claims")[1]
+    book.write("book/intro.md", PAGES["intro"] + "More words.\n")
+    assert CHECKING not in book.doit("claims")[1]
+    write_notebook(book.path("notebooks/a.ipynb"), "# A", CODE["a"])
+    assert CHECKING in book.doit("claims")[1]
+
+
+def test_a_claim_that_does_not_stand_stops_the_build(book: SmallBook) -> None:
+    book.write("collapse/found.py", "MARK, FAILURES = 'failed', ['one: broken']\n")
+    status, output = book.doit()
+    assert status != 0
+    assert "the ledger one: broken" in output and "a claim does not stand" in output
+    assert not book.path("_build/html/index.html").exists()
+    assert book.doit("claims")[0] != 0, "a failed run must not pass for good the second time"
+
+
+def test_a_notebook_that_reads_the_record_runs_after_it(book: SmallBook) -> None:
+    run = {"parameters": {}, "figures": ["curve"], "timeout": 60}
+    book.runs({"a": run, "b": {**run, "needs": ["claims.json"]}})
+    read = f"print(open('../_build/claims.json').read())\n{CODE['b']}"
+    write_notebook(book.path("notebooks/b.ipynb"), TEXT["b"], read)
+    assert executed(book.doit("execute")[1]) == {"a", "b"}
+    book.write("collapse/found.py", "MARK, FAILURES = 'undecided', []\n")
+    assert executed(book.doit("execute")[1]) == {"b"}
+    book.runs({"a": run, "b": {**run, "needs": ["wishes.json"]}})
+    status, output = book.doit("execute")
+    assert status != 0 and "needs: expected some of ['claims.json'" in output
 
 
 def test_every_fault_of_a_page_stops_the_build_and_names_the_page(book: SmallBook) -> None:
@@ -190,7 +280,7 @@ def test_a_notebook_that_fails_stops_the_build_and_is_named(
 ) -> None:
     runs = yaml.safe_load(book.path("notebooks/parameters.yml").read_text("utf-8"))
     runs["b"]["timeout"] = timeout
-    book.write("notebooks/parameters.yml", yaml.safe_dump(runs))
+    book.runs(runs)
     write_notebook(book.path("notebooks/b.ipynb"), TEXT["b"], code)
     status, output = book.doit()
     assert status != 0

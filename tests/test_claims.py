@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from collapse.ledger import KINDS, PROPERTY_TESTED, RELEASED, Claim, claims, get
+from collapse.ledger import KINDS, RELEASED, Claim, Record, StaleRecordWarning, claims, get
+from collapse.ledger.record import fingerprints, shown_ratio
 from collapse.numeric import Evidence, Provenance, Verdict
+from collapse.statements import page_source, stated
 from collapse.symbolic import PROOFS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,22 +23,6 @@ LABELS = {claim.label for claim in claims()}
 
 
 # --- what the folders really hold ----------------------------------------------------------------
-
-
-def page_source(name: str) -> str:
-    """The MyST source of a page, the markdown cells of a notebook joined."""
-    notebook = ROOT / f"{name}.ipynb"
-    if not notebook.exists():
-        return (ROOT / f"{name}.md").read_text()
-    cells = json.loads(notebook.read_text())["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-
-
-def stated(source: str) -> list[str]:
-    """Labels of the statements (``prf:`` directives) of a page."""
-    options = r"(?:[ \t]*:(?!label)[\w-]+:.*\n)*"
-    directive = r"^[ \t]*[:`]{3,}\{prf:\w+\}.*\n" + options + r"[ \t]*:label:[ \t]*(\S+)"
-    return re.findall(directive, source, flags=re.MULTILINE)
 
 
 def _strings(node: ast.AST) -> set[str]:
@@ -52,34 +39,14 @@ def _called(decorator: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _reaching_random_cases(tree: ast.Module) -> set[str]:
-    """Module-level names that lead to the suite's budget of random cases."""
-    uses = {}
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node]
-        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        uses.update({getattr(t, "name", getattr(t, "id", "")): names for t in targets})
-    reaching = {"CASES"}
-    while found := {name for name, names in uses.items() if names & reaching} - reaching:
-        reaching |= found
-    return reaching
-
-
-def marked(source: str) -> Iterator[tuple[str, bool]]:
-    """Each label marker of a test module, and whether its test draws its cases at random.
-
-    It does if Hypothesis gives them, or if it works through the 10⁵ cases of ``CASES``.
-    """
-    tree = ast.parse(source)
-    reaching = _reaching_random_cases(tree)
-    for node in ast.walk(tree):
+def marked(source: str) -> Iterator[str]:
+    """The labels of a test module's markers."""
+    for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
-        random = node.name in reaching or any(_called(d) == "given" for d in node.decorator_list)
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and _called(decorator) == "label":
-                for label in sorted(set().union(*map(_strings, decorator.args))):
-                    yield label, random
+                yield from sorted(set().union(*map(_strings, decorator.args)))
 
 
 def cited(source: str) -> list[str]:
@@ -120,7 +87,8 @@ def test_entry_is_complete(claim: Claim) -> None:
     assert isinstance(claim.verdict, Verdict) and isinstance(claim.provenance, Provenance)
     assert 1 <= claim.chapter <= 10
     assert set(claim.depends) <= LABELS - {claim.label}
-    assert claim.inapplicable <= set(KINDS)
+    assert set(claim.inapplicable) <= set(KINDS)
+    assert all(reason.strip() == reason != "" for reason in claim.inapplicable.values())
     assert tuple(claim.evidence) == KINDS
     assert all(isinstance(mark, Evidence) for mark in claim.evidence.values())
 
@@ -156,20 +124,71 @@ def test_a_released_chapter_shows_its_verdict() -> None:
     assert later.shown_verdict is Verdict.OPEN and later.page is None
 
 
-def test_evidence_follows_the_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = replace(get("softmax-tv"), label="a-new-label")
-    assert claim.evidence["symbolic"] is Evidence.PENDING
-    monkeypatch.setitem(PROOFS, claim.label, [])
-    assert claim.evidence["symbolic"] is Evidence.PASSED
-    barred = replace(claim, inapplicable=frozenset({"symbolic"}))
+def record(**changed: Any) -> dict[str, Any]:
+    """A record of a run that found the proofs of two claims, one of a chapter to come."""
+    marks = {"symbolic": "passed", "attacked": "undecided"}
+    entry = {"marks": marks, "verdict": "holds", "inapplicable": {}, "ratio": 0.5, "failures": []}
+    labels = ("softmax-tv", "lambda-skip")
+    made = {"schema": "collapse-claims/1", "commit": "abc", "date": "today", "failures": []}
+    sources = fingerprints(["numeric.py", "norms/tokens.py"])
+    return {**made, "claims": dict.fromkeys(labels, entry), "sources": sources, **changed}
+
+
+def written(folder: Path, data: object) -> Path:
+    path = folder / "claims.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_evidence_is_pending_until_a_run_gives_it(tmp_path: Path) -> None:
+    assert get("softmax-tv").evidence["symbolic"] is Evidence.PENDING
+    found = {c.label: c for c in claims(written(tmp_path, record()))}
+    assert list(found) == [c.label for c in claims()]
+    assert list(found["softmax-tv"].evidence.values()) == [
+        Evidence.PASSED,
+        Evidence.PENDING,
+        Evidence.UNDECIDED,
+        Evidence.PENDING,
+    ]
+    assert set(found["lambda-skip"].evidence.values()) == {Evidence.PENDING}  # a chapter to come
+    barred = replace(found["softmax-tv"], inapplicable={"symbolic": "as a test"})
     assert barred.evidence["symbolic"] is Evidence.NOT_APPLICABLE
-    assert claim.evidence["certified"] is Evidence.PENDING
+
+
+def test_a_record_of_other_sources_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path, record(sources={**record()["sources"], "numeric.py": "0" * 16}))
+    with pytest.warns(StaleRecordWarning, match="of today at commit abc .* numeric.py changed"):
+        claims(path)
+    assert Record.read(path).changed() == ("numeric.py",)
+    gone = written(tmp_path, record(sources={"gone.py": "0" * 16}))
+    assert "gone.py" in Record.read(gone).stale()
+
+
+@pytest.mark.parametrize("data", [[], {}, {"schema": "collapse-figure/1"}])
+def test_another_file_is_no_record(tmp_path: Path, data: object) -> None:
+    with pytest.raises(ValueError, match="record: expected a file of schema 'collapse-claims/1'"):
+        claims(written(tmp_path, data))
+    with pytest.raises(ValueError, match="record: expected a whole one, .* without claims, commit"):
+        claims(written(tmp_path, {"schema": "collapse-claims/1"}))
+    for entries in (3, {"softmax-tv": {}}, {"softmax-tv": {"marks": {}}}):
+        with pytest.raises(ValueError, match="claims: expected an entry of failures, "):
+            claims(written(tmp_path, record(claims=entries)))
+    (tmp_path / "claims.json").write_text("{")
+    with pytest.raises(ValueError, match="record: expected JSON"):
+        claims(tmp_path / "claims.json")
+
+
+def test_a_shown_ratio_never_claims_too_much() -> None:
+    shown = [shown_ratio(x) for x in (None, -1.0, 0.0, 1e-9, 0.99999999, 1.0, 1.23456, 20.0)]
+    assert shown == ["", "0", "0", "< 0.0001", "0.9999", "1", "1.2345", "20"]
+    shown = [shown_ratio(x) for x in (1000.0, 2199.0, 6.88e303)]
+    assert shown == ["1.0 × 10³", "2.1 × 10³", "6.8 × 10³⁰³"]
 
 
 def test_an_open_or_cited_claim_claims_no_evidence() -> None:
     for claim in claims():
         if claim.verdict in (Verdict.OPEN, Verdict.CITED):
-            assert claim.inapplicable == set(KINDS)
+            assert set(claim.inapplicable) == set(KINDS)
 
 
 def test_get_finds_every_label() -> None:
@@ -191,7 +210,7 @@ def test_get_refuses_an_unknown_label(label: str) -> None:
 @pytest.mark.parametrize("page", RELEASED.values())
 def test_each_released_label_is_stated_once_on_its_page(page: str) -> None:
     expected = sorted(claim.label for claim in claims() if claim.page == page)
-    assert sorted(stated(page_source(page))) == expected
+    assert sorted(stated(page_source(ROOT, page))) == expected
 
 
 def test_the_table_of_contents_has_every_released_page() -> None:
@@ -204,19 +223,10 @@ def test_every_label_in_the_tests_is_known() -> None:
     unknown = {
         (path.name, label)
         for path in suite_modules()
-        for label, _ in marked(path.read_text())
+        for label in marked(path.read_text())
         if label not in LABELS
     }
     assert not unknown
-
-
-def test_property_marks_are_what_the_tests_hold() -> None:
-    found = {
-        label for path in suite_modules() for label, random in marked(path.read_text()) if random
-    }
-    assert found >= PROPERTY_TESTED
-    # A chapter to come may have tests before it has pages; its marks are pending all the same.
-    assert not {label for label in found - PROPERTY_TESTED if get(label).released}
 
 
 def test_every_source_in_the_code_is_known() -> None:
@@ -236,23 +246,19 @@ def test_the_readers_notice() -> None:
     statements = ":::{prf:lemma} T\n:class: c\n:label: x-y\n:::\n```{math}\n:label: eq\n```\n"
     assert stated(statements + "```{prf:theorem}\n:label: z\n```\n:label: w") == ["x-y", "z"]
     module = """
-EACH = CASES // 5
-def batch(): return rough(EACH)
 @pytest.mark.label("a-b", "c-d")
 @given(st.integers())
 def test_given(): "in text: label('e-f')"
 @pytest.mark.label("g-h")
 def test_witness(): other()
-@pytest.mark.label("i-j")
-def test_many(): batch()
 """
-    assert list(marked(module)) == [("a-b", True), ("c-d", True), ("g-h", False), ("i-j", True)]
+    assert list(marked(module)) == ["a-b", "c-d", "g-h"]
     docstring = 'def f():\n    """One.\n\n    Source:\n        a-b, c-d\n\n    >>> 1\n    """\n'
     assert cited(docstring) == ["a-b", "c-d"]
 
 
 def test_a_page_that_lost_a_statement_is_noticed() -> None:
-    source = page_source(RELEASED[1])
+    source = page_source(ROOT, RELEASED[1])
     assert "res-lipschitz" in stated(source)
     broken = re.sub(r":label:\s*res-lipschitz\b", "", source)
     assert "res-lipschitz" not in stated(broken)

@@ -1,13 +1,15 @@
-"""The ledger in the book: ``{verdict}`` badges and the ``{claims-table}``, both from the package.
+"""``{verdict}`` badges: what the ledger says of a claim, from the package and the last run.
 
 ``{verdict}`res-lipschitz``` shows the verdict and the provenance that ``collapse.ledger`` records
-for a label, so neither is ever typed.  ``{claims-table}`` lists every claim; ledger.js adds a
-filter to it, and without scripts the whole table is there.
+for a label and the marks that the last run of the referee gave it, so none of them is ever typed.
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
+from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,26 +18,47 @@ from import_closure import Package
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.docutils import SphinxRole
 from sphinx.util.nodes import make_refnode
 
 if TYPE_CHECKING:
     from collapse.ledger import Claim
 
-_NO_EVIDENCE = {"pending", "not applicable"}
 log = logging.getLogger(__name__)
-COLUMNS = {"Claim": 48, "Verdict": 12, "Provenance": 12, "Evidence": 16, "Page": 12}
+SIGNS = {"passed": "✓", "failed": "✗", "undecided": "?", "pending": "…", "not applicable": "–"}
+RECORD = "claims.json"
 
 
 def ledger(env: BuildEnvironment) -> dict[str, Claim]:
-    """The claims by label; the page being read depends on every module behind them."""
+    """The claims by label, with the marks of the last run.
+
+    The page being read depends on that run's record and on every module behind the statements.
+    """
     from collapse.ledger import claims
 
-    package = Package(Path(env.srcdir) / "collapse")
-    closure = package.closure("import collapse.ledger")
-    for path in package.files_of(closure):
+    record = record_path(env)
+    for path in (record, *_modules(Path(env.srcdir))):
         env.note_dependency(str(path))
-    return {claim.label: claim for claim in claims()}
+    if not record.is_file():
+        log.warning("no checks have been recorded; `make claims` records them", once=True)
+        return {claim.label: claim for claim in claims()}
+    with warnings.catch_warnings(record=True) as stale:
+        warnings.simplefilter("always")
+        found = {claim.label: claim for claim in claims(record)}
+    for warning in stale:
+        log.warning("%s", str(warning.message), once=True)
+    return found
+
+
+def record_path(env: BuildEnvironment) -> Path:
+    """Where the record of the last run lies."""
+    return Path(env.srcdir) / "_build" / RECORD
+
+
+@cache
+def _modules(root: Path) -> tuple[Path, ...]:
+    package = Package(root / "collapse")
+    return tuple(package.files_of(package.closure("import collapse.ledger")))
 
 
 def badge(kind: str, word: str) -> nodes.inline:
@@ -44,16 +67,39 @@ def badge(kind: str, word: str) -> nodes.inline:
 
 
 def badges(claim: Claim) -> list[nodes.Node]:
-    """Verdict and provenance of a claim, side by side."""
+    """Verdict, provenance and, once the chapter is released, the marks of a claim."""
     verdict = badge("verdict", str(claim.shown_verdict))
-    return [verdict, nodes.Text(" "), badge("provenance", str(claim.provenance))]
+    found = [verdict, nodes.Text(" "), badge("provenance", str(claim.provenance))]
+    return [*found, nodes.Text(" "), marks_of(claim)] if claim.released else found
 
 
-def evidence(claim: Claim) -> str:
-    """The checks that a claim has had so far, by kind; what is still to come is left out."""
-    told = {kind: str(mark) for kind, mark in claim.evidence.items()}
-    had = [f"{kind} {mark}" for kind, mark in told.items() if mark not in _NO_EVIDENCE]
-    return ", ".join(had) or "pending"
+class marks(nodes.Inline, nodes.Element):
+    """The four marks of a claim: a letter for each kind of check, and a sign for its outcome."""
+
+
+def marks_of(claim: Claim) -> marks:
+    """The marks of a claim as the ledger has them, with the reason where a check does not apply."""
+    why = {kind: f" ({reason})" for kind, reason in claim.inapplicable.items() if claim.released}
+    found = [(kind, str(mark), why.get(kind, "")) for kind, mark in claim.evidence.items()]
+    return marks("", found=found)
+
+
+def _visit_marks(translator: Any, node: marks) -> None:
+    # Signs and the label carry the meaning; colour only repeats it.
+    told = "; ".join(f"{kind} {mark}{why}" for kind, mark, why in node["found"])
+    letters = "".join(
+        f'<span class="mark mark-{mark.replace(" ", "-")}" data-kind="{kind}"'
+        f' title="{kind}: {mark}{escape(why)}">{kind[0].upper()}{SIGNS[mark]}</span>'
+        for kind, mark, why in node["found"]
+    )
+    translator.body.append(
+        f'<span class="badge-word marks" role="img" aria-label="{escape(told)}">{letters}</span>'
+    )
+    raise nodes.SkipNode
+
+
+def _skip_marks(translator: Any, node: marks) -> None:
+    raise nodes.SkipNode
 
 
 class ledger_link(nodes.General, nodes.Element):
@@ -73,40 +119,6 @@ class VerdictRole(SphinxRole):
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         link = ledger_link("", *badges(claim), label=claim.label, target="row")
         return [link], []
-
-
-class ClaimsTable(SphinxDirective):
-    """``{claims-table}``: every claim of the ledger, one row each."""
-
-    def run(self) -> list[nodes.Node]:
-        """Build the table; titles are parsed as MyST, so they may hold formulas."""
-        group = nodes.tgroup(cols=len(COLUMNS))
-        group += [nodes.colspec(colwidth=width) for width in COLUMNS.values()]
-        head = nodes.row("", *(self._entry([nodes.Text(name)]) for name in COLUMNS))
-        body = nodes.tbody("", *(self._row(claim) for claim in ledger(self.env).values()))
-        group += [nodes.thead("", head), body]
-        self.env.metadata[self.env.docname]["claims-table"] = True
-        return [nodes.table("", group, classes=["claims-table"])]
-
-    def _row(self, claim: Claim) -> nodes.row:
-        title, _ = self.state.inline_text(claim.title, self.lineno)
-        verdict, _, provenance = badges(claim)
-        chapter = nodes.Text(f"chapter {claim.chapter}")
-        page: list[nodes.Node] = [chapter, nodes.Text(", to come")]
-        if claim.page:
-            page = [ledger_link("", chapter, label=claim.label, target="statement")]
-        entries = [
-            self._entry([*title, nodes.Text(" "), nodes.literal("", claim.label)]),
-            self._entry([verdict]),
-            self._entry([provenance]),
-            self._entry([nodes.Text(evidence(claim))]),
-            self._entry(page),
-        ]
-        entries[0]["ids"].append(f"claim-{claim.label}")
-        return nodes.row("", *entries)
-
-    def _entry(self, content: list[nodes.Node]) -> nodes.entry:
-        return nodes.entry("", nodes.paragraph("", "", *content))
 
 
 def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -130,10 +142,17 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register role and directive; the package is the one of the checkout."""
+    """Register the role; the package is the one of the checkout."""
     sys.path.insert(0, str(app.srcdir))
     app.add_node(ledger_link)
+    app.add_node(
+        marks,
+        html=(_visit_marks, None),
+        latex=(_skip_marks, None),
+        text=(_skip_marks, None),
+        man=(_skip_marks, None),
+        texinfo=(_skip_marks, None),
+    )
     app.add_role("verdict", VerdictRole())
-    app.add_directive("claims-table", ClaimsTable)
     app.connect("doctree-resolved", _resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

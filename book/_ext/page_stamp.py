@@ -15,9 +15,10 @@ from typing import Any
 
 from docutils import nodes
 from executed_notebooks import executed_copy
-from run_notebook import commit
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+from collapse.stamp import commit
 
 
 def _commit(reference: str, repository: str) -> str:

@@ -8,40 +8,18 @@ papermill writes its output even when a cell raised.  The figure data that
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
+
+from collapse.stamp import commit
 
 
 class NotebookError(Exception):
     """A notebook did not run to its end, or did not write what it promised."""
-
-
-def commit(root: Path) -> str:
-    """The commit checked out in ``root``, marked when files differ from it; '' outside git."""
-    run = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout.strip() if run.returncode == 0 else ""
-
-
-def versions(modules: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of the distributions behind some top-level module names."""
-    known = packages_distributions()
-    names = {known[module][0] for module in modules if module in known}
-    return {"Python": platform.python_version()} | {
-        name: version(name) for name in sorted(names, key=str.lower)
-    }
 
 
 def execute(

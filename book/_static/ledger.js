@@ -4,6 +4,7 @@
   if (!table) return;
   const rows = [...table.tBodies[0].rows];
   const word = (row, kind) => row.querySelector(`.${kind}`)?.textContent ?? "";
+  const told = (row) => [...row.querySelectorAll(".mark")].map((mark) => mark.title.replace(":", "").replace(/ \(.*/, ""));
 
   const choice = (kind) => {
     const select = document.createElement("select");
@@ -19,6 +20,10 @@
   search.setAttribute("aria-label", "Search the claims");
   const verdict = choice("verdict");
   const provenance = choice("provenance");
+  const checks = document.createElement("select");
+  checks.setAttribute("aria-label", "Filter by check");
+  checks.add(new Option("any check", ""));
+  for (const value of [...new Set(rows.flatMap(told))].sort()) checks.add(new Option(value, value));
   const count = document.createElement("output");
 
   const update = () => {
@@ -28,7 +33,8 @@
       row.hidden = !(
         row.textContent.toLowerCase().includes(wanted) &&
         (!verdict.value || word(row, "verdict") === verdict.value) &&
-        (!provenance.value || word(row, "provenance") === provenance.value)
+        (!provenance.value || word(row, "provenance") === provenance.value) &&
+        (!checks.value || told(row).includes(checks.value))
       );
       shown += !row.hidden;
     }
@@ -36,8 +42,9 @@
   };
   const bar = document.createElement("div");
   bar.className = "claims-filter";
-  bar.append(search, verdict, provenance, count);
-  for (const control of [search, verdict, provenance]) control.addEventListener("input", update);
+  bar.append(search, verdict, provenance, checks, count);
+  for (const control of [search, verdict, provenance, checks])
+    control.addEventListener("input", update);
   (table.closest(".pst-scrollable-table-container") ?? table).before(bar);
   update();
 })();

@@ -66,7 +66,9 @@ def collapse_bound(
         states = []
         for layer in range(network.depth):
             Z = steps[..., layer, :, :]
-            sized = (token_norm(Z, p), diameter(Z, p), token_norm(Z - X, p), diameter(Z - X, p))
+            # Exactly zero before the first layer, where the difference of two balls is not.
+            moved = Z - X if layer else 0 * X
+            sized = (token_norm(Z, p), diameter(Z, p), token_norm(moved, p), diameter(moved, p))
             states.append(State(*sized))
         assumptions += ("the sizes of the tokens before each layer, measured",)
     value = ladder(sizes, token_norm(X, p), diameter(X, p), rung, states)

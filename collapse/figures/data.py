@@ -85,11 +85,18 @@ class FigureData:
         }
         return {"schema": SCHEMA, **asdict(self), "versions": versions}
 
-    def write(self, folder: str | Path) -> Path:
-        """Write the JSON to folder/label.json, refusing NaN and infinity."""
+    def write(self, folder: str | Path, drawn_by: dict[str, Any] | None = None) -> Path:
+        """Write the JSON to folder/label.json, refusing NaN and infinity.
+
+        Args:
+            folder: Where to.
+            drawn_by: Module, function, height and columns with which it is drawn, for a reader
+                that draws it again.
+        """
         path = Path(folder) / f"{self.label}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_json(), allow_nan=False, indent=1) + "\n")
+        found = self.to_json() | ({"drawn_by": drawn_by} if drawn_by else {})
+        path.write_text(json.dumps(found, allow_nan=False, indent=1) + "\n")
         return path
 
 

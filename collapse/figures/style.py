@@ -95,12 +95,24 @@ def show(
         height: Inches a row of panels.
         columns: Panels a row.
     """
+    paint(data, draw, height, columns)
+    by = {"module": draw.__module__, "function": draw.__name__}
+    data.write(folder, by | {"height": height, "columns": columns})
+    plt.show()
+
+
+def paint(
+    data: FigureData,
+    draw: Callable[[Sequence[Axes], FigureData], None],
+    height: float,
+    columns: int,
+) -> Figure:
+    """The figure itself; arguments as for :func:`show`."""
     use()
-    _, axes = canvas(len(data.panels), height, columns)
+    figure, axes = canvas(len(data.panels), height, columns)
     for ax, panel in zip(axes, data.panels, strict=True):
         ax.set(title=panel.title, xscale=panel.x.scale, yscale=panel.y.scale)
         for axis, setter in ((panel.x, ax.set_xlabel), (panel.y, ax.set_ylabel)):
             setter(f"{axis.name} [{axis.unit}]" if axis.unit else axis.name)
     draw(axes, data)
-    data.write(folder)
-    plt.show()
+    return figure

@@ -1,26 +1,42 @@
 r"""Floor 9. The ledger: every claim of the book with verdict, provenance and evidence.
 
 The statements stand in one module per part of the theory, in reading order: ``reported`` (what the
-paper claims), ``residuals``, ``perturbation``, ``contraction``, ``layers``, ``cost`` and
-``neighbours``. ``model`` says what an entry is and which chapters are released.
+paper claims), ``residuals``, ``perturbation``, ``contraction``, ``layers``, ``cost``, ``learning``
+and ``neighbours``. ``model`` says what an entry is and which chapters are released; ``record``
+reads the marks that a run of the referee has given.
 """
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from collapse.ledger import (
     contraction,
     cost,
     layers,
+    learning,
     neighbours,
     perturbation,
     reported,
     residuals,
+    wild,
 )
-from collapse.ledger.model import KINDS, PROPERTY_TESTED, RELEASED, Claim, Kind
+from collapse.ledger.model import KINDS, RELEASED, Claim, Kind
+from collapse.ledger.record import Record, StaleRecordWarning
 
-__all__ = ["KINDS", "PROPERTY_TESTED", "RELEASED", "Claim", "Kind", "claims", "get"]
+__all__ = [
+    "KINDS",
+    "RELEASED",
+    "Claim",
+    "Kind",
+    "Record",
+    "StaleRecordWarning",
+    "claims",
+    "get",
+]
 
 _LEDGER: tuple[Claim, ...] = (
     *reported.CLAIMS,
@@ -29,21 +45,42 @@ _LEDGER: tuple[Claim, ...] = (
     *contraction.CLAIMS,
     *layers.CLAIMS,
     *cost.CLAIMS,
+    *learning.CLAIMS,
     *neighbours.CLAIMS,
+    *wild.CLAIMS,
 )
 _BY_LABEL = {claim.label: claim for claim in _LEDGER}
 
 
-def claims() -> tuple[Claim, ...]:
+def claims(record: Record | str | Path | None = None) -> tuple[Claim, ...]:
     """Every claim of the book, in reading order.
+
+    Evidence comes from a run of the referee and from nowhere else: without a record every check
+    that applies is pending.
+
+    Args:
+        record: The record of a run, or the ``claims.json`` that holds it; ``make claims`` writes
+            one to ``_build``.
 
     Returns:
         The whole ledger, released chapters and later ones alike.
 
+    Raises:
+        ValueError: If the file is no record of this kind.
+
+    Warns:
+        StaleRecordWarning: If a module that the run used has changed since.
+
     >>> claims()[0].label
     'as25-res'
     """
-    return _LEDGER
+    if record is None:
+        return _LEDGER
+    if not isinstance(record, Record):
+        record = Record.read(record)
+    if message := record.stale():
+        warnings.warn(message, StaleRecordWarning, stacklevel=2)
+    return tuple(replace(claim, marks=record.marks.get(claim.label, {})) for claim in _LEDGER)
 
 
 def get(label: str) -> Claim:

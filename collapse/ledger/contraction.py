@@ -68,5 +68,6 @@ CLAIMS = (
         verdict=Verdict.HOLDS,
         chapter=3,
         depends=("contraction",),
+        inapplicable={"attacked": "an identity: its two sides differ nowhere"},
     ),
 )

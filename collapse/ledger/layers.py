@@ -135,11 +135,10 @@ CLAIMS = (
         title="How far attention moves when its input does",
         source="ours, repairing AS25, Lemmas 5.2 and C.1",
         provenance=Provenance.OURS,
-        statement=r"For $Z = X + \Delta$, $\lVert A(Z) - A(X)\rVert_p \le"
-        r" \sum_h\nu_p(V_h)\,\lVert\Delta\rVert_p +"
-        r" \operatorname{diam}_p(X)\sum_h\nu_p(V_h)\tanh\bigl(\tfrac14\beta_p(M_h)"
-        r"(\lVert\Delta\rVert_p\operatorname{diam}_p(Z) +"
-        r" \lVert X\rVert_p\operatorname{diam}_p(\Delta))\bigr)$.",
+        statement=r"For $Z = X + \Delta$, $\lVert A(Z) - A(X)\rVert_p \le \sum_h\nu_p(V_h)"
+        r"\bigl(\lVert\Delta\rVert_p + \operatorname{diam}_p(X)\tanh(\theta_h/4)\bigr)$ with"
+        r" $\theta_h = \beta_p(M_h)\bigl(\lVert\Delta\rVert_p\operatorname{diam}_p(Z) +"
+        r" \lVert X\rVert_p\operatorname{diam}_p(\Delta)\bigr)$.",
         hypotheses=r"Attention without positions, masked or not, any weights and any $\Delta$.",
         verdict=Verdict.HOLDS,
         chapter=5,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -20,40 +20,9 @@ RELEASED: Mapping[int, str] = MappingProxyType(
         3: "notebooks/03-contraction",
         4: "notebooks/04-orders",
         5: "notebooks/05-skips",
-    }
-)
-
-# Labels that a test draws random cases for. An installed copy has no test folder to look into, so
-# the set is declared; a test compares it with what the folder really holds.
-PROPERTY_TESTED: frozenset[str] = frozenset(
-    {
-        "as25-eps",
-        "as25-eq-1",
-        "as25-lem-5.1",
-        "as25-res",
-        "as25-thm-5.3",
-        "attention-lipschitz",
-        "causal-floor",
-        "contraction",
-        "double-exponential",
-        "metric-dictionary",
-        "norm-choice",
-        "path-decomposition",
-        "preln-floor",
-        "rank-survives",
-        "res-any-centre",
-        "res-formula",
-        "res-left",
-        "res-lipschitz",
-        "res-norm-lipschitz",
-        "res-right",
-        "res-seminorm",
-        "retrieval",
-        "rope-collapse",
-        "softmax-entry",
-        "softmax-ratio",
-        "softmax-tv",
-        "uniform-tv",
+        6: "notebooks/06-trade-off",
+        7: "notebooks/07-trained",
+        10: "notebooks/10-wild",
     }
 )
 
@@ -72,7 +41,10 @@ class Claim:
         verdict: What the claim's chapter concludes, in the book or not; see ``shown_verdict``.
         chapter: Number of the chapter that treats the claim.
         depends: Labels that its proof or its discussion uses.
-        inapplicable: Kinds of check that make no sense for this claim.
+        problem: What is wrong with it, or weaker than it could be; empty where nothing is.
+        repaired_by: Labels of what we prove instead.
+        inapplicable: Kinds of check that make no sense for this claim, each with the reason.
+        marks: Outcomes of the checks by kind, from the record of a run; a run alone gives them.
     """
 
     label: str
@@ -84,7 +56,10 @@ class Claim:
     verdict: Verdict
     chapter: int
     depends: tuple[str, ...] = ()
-    inapplicable: frozenset[Kind] = frozenset()
+    problem: str = ""
+    repaired_by: tuple[str, ...] = ()
+    inapplicable: Mapping[Kind, str] = field(default_factory=dict, hash=False)
+    marks: Mapping[Kind, Evidence] = field(default_factory=dict, hash=False)
 
     @property
     def released(self) -> bool:
@@ -103,7 +78,7 @@ class Claim:
 
     @property
     def evidence(self) -> Mapping[Kind, Evidence]:
-        """The outcome of each kind of check, derived from what exists and never typed in."""
+        """The outcome of each kind of check; pending where no run has been read."""
         return MappingProxyType({kind: self._mark(kind) for kind in KINDS})
 
     def _mark(self, kind: Kind) -> Evidence:
@@ -111,7 +86,4 @@ class Claim:
             return Evidence.PENDING
         if kind in self.inapplicable:
             return Evidence.NOT_APPLICABLE
-        from collapse.symbolic import PROOFS  # here, so that the statements need no sympy
-
-        backed = {"symbolic": PROOFS, "property": PROPERTY_TESTED}.get(kind, ())
-        return Evidence.PASSED if self.label in backed else Evidence.PENDING
+        return self.marks.get(kind, Evidence.PENDING)

@@ -93,5 +93,6 @@ CLAIMS = (
         hypotheses=r"Attention matrices taken from the forward pass; $b$ collects the biases.",
         verdict=Verdict.HOLDS,
         chapter=3,
+        inapplicable={"attacked": "an identity: its two sides differ nowhere"},
     ),
 )

@@ -118,4 +118,4 @@ def measure_dictionary(n: Number, d: Number) -> tuple[Number, Number]:
     """
     require(n >= 2, "n", "a number of tokens >= 2", n)
     require(d >= 1, "d", "a width >= 1", d)
-    return numeric.sqrt(2 + 0 * n), numeric.sqrt(4 * d * (n * n // 4) / n)
+    return numeric.sqrt(2 + 0 * n * d), numeric.sqrt(4 * d * (n * n // 4) / n)

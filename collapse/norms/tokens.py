@@ -184,8 +184,9 @@ def dobrushin(P: Number) -> Number:
     check_matrix(P, "P", "row-stochastic matrices of shape (*batch, n, m)")
     check_finite(P, "P")
     if isinstance(P, torch.Tensor) and P.numel():
-        require(P >= 0, "P", "entries >= 0", float(P.min()))
-        error = float((P.sum(-1) - 1).abs().max())
+        entries = P.detach()  # what is checked is no part of a gradient
+        require(entries >= 0, "P", "entries >= 0", float(entries.min()))
+        error = float((entries.sum(-1) - 1).abs().max())
         allowed = rounding_allowance(1.0, P.shape[-1] + 8, P.dtype)
         require(error <= allowed, "row sums of P", "1 within rounding", f"an error of {error:.3g}")
     elif isinstance(P, np.ndarray):

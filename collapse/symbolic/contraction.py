@@ -26,7 +26,7 @@ def _sizes(layers: int) -> Sizes:
     return Sizes(nu, nu[:, 0], beta)
 
 
-@proves("contraction")
+@proves("contraction", "contraction_factor")
 def equality() -> Proof:
     """Two tokens of width one contract by exactly the package's factor."""
     network, X = extremal(BETA, NU, RHO)
@@ -70,7 +70,7 @@ def equality() -> Proof:
     )
 
 
-@proves("double-exponential")
+@proves("double-exponential", "contraction_factor", "double_exponential")
 def iteration() -> Proof:
     """The closed form solves the cubic recursion, and the tanh recursion lies below it."""
     x, c, D = sympy.symbols("x c D_0", positive=True)
@@ -105,7 +105,7 @@ def iteration() -> Proof:
     return Proof("double-exponential", tuple(steps))
 
 
-@proves("double-exponential")
+@proves("double-exponential", "diameter_recursion")
 def attained() -> Proof:
     """The extremal tokens keep their form, so every layer attains the recursion."""
     network, X = extremal(BETA, NU, RHO)
@@ -126,7 +126,7 @@ def attained() -> Proof:
     )
 
 
-@proves("contraction")
+@proves("contraction", "contraction_factor")
 def causal_mask() -> Proof:
     """Under a causal mask near tokens come together by one half, not by their distance squared."""
     g = Symbol("g", positive=True)
@@ -159,7 +159,7 @@ def causal_mask() -> Proof:
     )
 
 
-@proves("rope-collapse")
+@proves("rope-collapse", "rope_pair")
 def equal_tokens() -> Proof:
     """Under RoPE two equal tokens have different rows of attention."""
     network, X = rope_pair(BETA, NU, Integer(0))
@@ -180,7 +180,7 @@ def equal_tokens() -> Proof:
     )
 
 
-@proves("centred-propagation")
+@proves("centred-propagation", "softmax")
 def difference_of_rows() -> Proof:
     """The formula for P_i − p, from the package's softmax on three tokens."""
     t = Symbol("t", positive=True)

@@ -127,25 +127,25 @@ def _short(term: Expr) -> Expr:
     return sympy.Mul(*(sympy.collect(factor, _LOGITS, sympy.factor) for factor in factors))
 
 
-@proves("rung-0")
+@proves("rung-0", "leading_coefficient")
 def rung_0() -> Proof:
     """Order η."""
     return order_of(0)
 
 
-@proves("rung-1")
+@proves("rung-1", "leading_coefficient")
 def rung_1() -> Proof:
     """Order η²."""
     return order_of(1)
 
 
-@proves("rung-2")
+@proves("rung-2", "leading_coefficient")
 def rung_2() -> Proof:
     """Order η³."""
     return order_of(2)
 
 
-@proves("rung-3")
+@proves("rung-3", "leading_coefficient")
 def rung_3() -> Proof:
     """Order η⁴."""
     return order_of(3)
@@ -156,7 +156,7 @@ def _named(text: str, name: str, value: Expr, expected: Expr) -> Step:
     return Step(text, Eq(Symbol(name), expected, evaluate=False))
 
 
-@proves("one-layer-floor")
+@proves("one-layer-floor", "one_layer_floor")
 def one_layer() -> Proof:
     """The gap of the deep network between two inputs that one layer confuses."""
     network, X = witnesses.one_layer_floor(ETA, T)
@@ -193,7 +193,7 @@ def one_layer() -> Proof:
     return Proof("one-layer-floor", steps)
 
 
-@proves("one-layer-floor")
+@proves("one-layer-floor", "one_layer_floor_with_biases")
 def with_biases() -> Proof:
     """The second difference, which one layer cannot have."""
     network, X = witnesses.one_layer_floor_with_biases(ETA, T)
@@ -225,7 +225,7 @@ def with_biases() -> Proof:
     return Proof("one-layer-floor", steps)
 
 
-@proves("one-head-floor")
+@proves("one-head-floor", "one_head_floor")
 def one_head() -> Proof:
     """The pair of heads, and the best compromise of a single one."""
     network, X = witnesses.one_head_floor(ETA, T)
@@ -254,13 +254,13 @@ def one_head() -> Proof:
     return Proof("one-head-floor", steps)
 
 
-@proves("as25-thm-5.3")
+@proves("as25-thm-5.3", "one_layer_floor")
 def theorem() -> Proof:
     """Over all inputs the order η cannot be lowered: the floor per unit of input tends to η/4."""
     share = one_layer_floor(ETA, T) / T
     steps = (
         _named(
-            "The floor per unit of input grows with the input to",
+            "As the input grows, the floor per unit of it tends to",
             r"\lim_{t\to\infty}\ \mathrm{floor}/t",
             sympy.limit(share, T, sympy.oo),
             ETA * Rational(1, 4),

@@ -39,7 +39,7 @@ def _slack(text: str, shown: str, slack: Expr, expected: Expr) -> Step:
     return _equal(text, shown, slack, expected)
 
 
-@proves("res-formula")
+@proves("res-formula", "residual", "residual_norm", "diameter")
 def midrange_is_best() -> Proof:
     """No centre is closer to a column than its midrange, which is half the range away."""
     low, y = sympy.symbols("m y", real=True)
@@ -73,7 +73,7 @@ def midrange_is_best() -> Proof:
     )
 
 
-@proves("as25-lem-4.1")
+@proves("as25-lem-4.1", "residual", "residual_lipschitz")
 def refutation() -> Proof:
     """Two columns at distance ε whose residuals are 2ε apart, for every ε > 0 and n = 3, …, 8."""
     for n in range(3, 9):
@@ -97,7 +97,7 @@ def refutation() -> Proof:
     )
 
 
-@proves("res-lipschitz")
+@proves("res-lipschitz", "residual_lipschitz")
 def midrange_constant() -> Proof:
     """Moves of at most ε shift an entry against the midrange by at most 2ε; by ε for n = 2."""
     w, u, v = EPSILON - P, Q - EPSILON, R - EPSILON  # an entry, the maximum, the minimum
@@ -125,7 +125,7 @@ def midrange_constant() -> Proof:
     )
 
 
-@proves("res-lipschitz")
+@proves("res-lipschitz", "residual_lipschitz")
 def mean_constant() -> Proof:
     """Centring at the mean has the constant 2(n-1)/n, and no other centre has a smaller one."""
     n = Symbol("n", integer=True, positive=True)
@@ -160,7 +160,7 @@ def mean_constant() -> Proof:
     )
 
 
-@proves("res-norm-lipschitz")
+@proves("res-norm-lipschitz", "residual_norm")
 def norm_constant() -> Proof:
     """The difference of two entries of a column changes by at most 2ε; attained."""
     u, v = EPSILON - P, Q - EPSILON
@@ -187,7 +187,7 @@ def norm_constant() -> Proof:
     )
 
 
-@proves("metric-dictionary")
+@proves("metric-dictionary", "measure_dictionary", "mean_residual_norm")
 def dictionary_constants() -> Proof:
     """Least and largest sum of squares about the mean of a column with entries in [-ρ, ρ]."""
     n, m, d, k = sympy.symbols("n m d k", integer=True, positive=True)

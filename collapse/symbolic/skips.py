@@ -10,7 +10,7 @@ from sympy import Eq, Expr, Gt, Integer, Rational, Symbol, exp, sqrt, tanh
 
 from collapse.bounds.contraction import contraction_factor
 from collapse.bounds.floors import causal_floor, preln_floor
-from collapse.bounds.ladder import Sizes, State
+from collapse.bounds.ladder import Sizes, State, ladder
 from collapse.bounds.lipschitz import attention_lipschitz
 from collapse.bounds.skips import head_epsilon, reported_epsilon
 from collapse.norms import residual, residual_norm
@@ -47,7 +47,7 @@ def _outputs(heads: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return X, first(X), shifted, second(X), second(shifted)
 
 
-@proves("shift-matters")
+@proves("shift-matters", "common_shift")
 def rows_exchanged() -> Proof:
     """A shift of all tokens by 2c turns the first row's logits round."""
     X, shift, shifted, _, _ = _outputs()
@@ -107,13 +107,13 @@ def _refutation(label: str, heads: int) -> Proof:
     )
 
 
-@proves("as25-lem-5.2")
+@proves("as25-lem-5.2", "common_shift")
 def refutation() -> Proof:
     """With ε = 0 the next layer's output moves as far as we like."""
     return _refutation("as25-lem-5.2", heads=1)
 
 
-@proves("as25-lem-c.1")
+@proves("as25-lem-c.1", "common_shift")
 def refutation_of_several_heads() -> Proof:
     """The same with the work split between two heads."""
     return _refutation("as25-lem-c.1", heads=2)
@@ -135,7 +135,7 @@ def logits_moved() -> Proof:
     return Proof("attention-lipschitz", (Step(text, Eq(left, right)),))
 
 
-@proves("attention-lipschitz")
+@proves("attention-lipschitz", "attention_lipschitz")
 def attained_by_shifts() -> Proof:
     """On the witness of a common shift the package's bound holds with equality."""
     X, shift, shifted, before, after = _outputs()
@@ -166,7 +166,7 @@ def attained_by_shifts() -> Proof:
     )
 
 
-@proves("eps-counterexample")
+@proves("eps-counterexample", "width_missing")
 def width_counts() -> Proof:
     """The residual of one attention output for several widths, and the values that refute ε₁."""
     steps = []
@@ -198,7 +198,7 @@ def width_counts() -> Proof:
     return Proof("eps-counterexample", (*steps, Step(text, excess)))
 
 
-@proves("as25-eps")
+@proves("as25-eps", "head_epsilon")
 def width_in_the_recursion() -> Proof:
     """The corrected bound starts at dηφ₀ and grows by 1 + Hdη a layer, as the tokens do."""
     d, H = sympy.symbols("d H", positive=True, integer=True)
@@ -227,7 +227,7 @@ def width_in_the_recursion() -> Proof:
     )
 
 
-@proves("rank-survives")
+@proves("rank-survives", "contraction_factor")
 def equality() -> Proof:
     """Opposing values shrink the diameter by exactly 1 − K."""
     network, X = opposing_values(NU, BETA, R)
@@ -246,7 +246,29 @@ def equality() -> Proof:
     )
 
 
-@proves("causal-floor")
+@proves("as25-skip", "ladder", "contraction_factor")
+def layers_collapse_and_rank_does_not() -> Proof:
+    """Two layers with entries up to η: the package's bounds on the errors and on what is lost."""
+    H, d, k = sympy.symbols("H d d_k", positive=True)
+    # One head of H times the value stands for H equal heads: the bounds add them up.
+    value, logit = H * d * ETA, d**2 * k * ETA**2
+    values, logits = (np.array([[x]] * 2, dtype=object) for x in (value, logit))
+    sizes = Sizes(values, values[:, 0], logits)
+    one_head, one_layer = (ladder(sizes, PHI, 2 * PHI, rung) for rung in (2, 3))
+    share = contraction_factor(sizes, 0, PHI, 2 * PHI)
+    steps = []
+    for text, bound, power, coefficient in (
+        ("One head misses two layers by at most", one_head, 3, 2 * H * d**3 * k * PHI**3),
+        ("one layer by at most", one_layer, 4, 3 * H**2 * d**4 * k * PHI**3),
+        ("and a layer takes from the diameter at most the share", share, 3, H * d**3 * k * PHI**2),
+    ):
+        limit = sympy.limit(bound / ETA**power, ETA, 0)
+        name = rf"\lim_{{\eta\to0}}\mathrm{{bound}}/\eta^{power}"
+        steps.append(_equal(text, limit, coefficient, name))
+    return Proof("as25-skip", tuple(steps))
+
+
+@proves("causal-floor", "causal_floor")
 def swapped_tokens() -> Proof:
     """Half the gap between the two outputs is the package's floor; its form for any tokens."""
     network, X, swapped = causal_swap(ETA, T)
@@ -275,7 +297,7 @@ def swapped_tokens() -> Proof:
     )
 
 
-@proves("preln-floor")
+@proves("preln-floor", "preln_floor")
 def unseen_length() -> Proof:
     """Half the gap between the two outputs is the package's floor; its limits."""
     short, long = LENGTHS

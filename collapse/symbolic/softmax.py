@@ -56,7 +56,7 @@ def _shift(q: Expr, theta: Expr) -> Expr:
     return sympy.factor((softmax(A + E) - softmax(A))[0, 0])
 
 
-@proves("softmax-ratio")
+@proves("softmax-ratio", "ratio_bound")
 def ratio() -> Proof:
     """The factors e^θ and e^{−θ} are approached on an entry that tends to 0."""
     grown, shrunk = (1 + _shift(_Q, sign * THETA) / _Q for sign in (1, -1))
@@ -78,7 +78,7 @@ def ratio() -> Proof:
     return Proof("softmax-ratio", steps)
 
 
-@proves("softmax-tv")
+@proves("softmax-tv", "tv_bounds")
 def optimum() -> Proof:
     """The chord bound f(a), its only maximum, and the value tanh(θ/4) there."""
     chord = (_R - _A) / (_GROWTH * _A - _A) * (_GROWTH * _A - 1)
@@ -106,7 +106,7 @@ def optimum() -> Proof:
     return Proof("softmax-tv", steps)
 
 
-@proves("softmax-tv")
+@proves("softmax-tv", "extremal_pair", "tv_bounds")
 def equality() -> Proof:
     """The mass of the larger of two ratios, and the package's pair that attains the bound."""
     ratios = exp(-THETA / 2), exp(THETA / 2)
@@ -132,7 +132,7 @@ def equality() -> Proof:
     return Proof("softmax-tv", steps)
 
 
-@proves("softmax-entry")
+@proves("softmax-entry", "entry_bound", "tv_bounds")
 def entry() -> Proof:
     """An entry rises and falls by the two forms; the larger is the package's bound."""
     gain = _GROWTH - 1
@@ -183,7 +183,7 @@ def one_sided_form() -> Proof:
     return Proof("softmax-entry", steps)
 
 
-@proves("softmax-compare")
+@proves("softmax-compare", "tv_bounds")
 def order() -> Proof:
     """The order of the bounds, by the sign of derivatives; all vanish at θ = 0."""
     bounds = tv_bounds(THETA)
@@ -207,7 +207,7 @@ def order() -> Proof:
     return Proof("softmax-compare", steps)
 
 
-@proves("softmax-compare")
+@proves("softmax-compare", "d21_limit")
 def range_of_d21() -> Proof:
     """The slack of e^x ≤ 1 + 2x rises from zero, is concave, and vanishes again at d21_limit."""
     x, w = Symbol("x", real=True), Symbol("w", negative=True)
@@ -242,7 +242,7 @@ def d21_limit() -> Expr:
     return -_HALF - sympy.LambertW(-exp(-_HALF) / 2, -1)
 
 
-@proves("uniform-tv")
+@proves("uniform-tv", "uniform_tv_bound")
 def few_tokens() -> Proof:
     """The largest distance from uniform attention on two and on three tokens, and its limit."""
     n = Symbol("n", positive=True)
@@ -266,7 +266,7 @@ def few_tokens() -> Proof:
     return Proof("uniform-tv", steps)
 
 
-@proves("retrieval")
+@proves("retrieval", "retrieval_threshold")
 def threshold() -> Proof:
     """At the threshold two levels put exactly 1 − δ on s of m tokens; then AS23's scale."""
     s, others = Symbol("s", positive=True), Symbol("r", positive=True)

@@ -81,6 +81,10 @@ def test_claims_can_be_filtered(site: str, context: BrowserContext) -> None:
     assert 0 < rows.count() < total
     assert set(rows.locator(".verdict").all_inner_texts()) == {"refuted"}
     page.get_by_label("Filter by verdict").select_option("")
+    page.get_by_label("Filter by check").select_option("symbolic passed")
+    assert 0 < rows.count() < total
+    assert set(rows.locator(".mark").filter(has_text="S").all_inner_texts()) == {"S✓"}
+    page.get_by_label("Filter by check").select_option("")
     page.get_by_label("Search the claims").fill("res-lipschitz")
     assert 0 < rows.count() < total
 

@@ -1,0 +1,144 @@
+"""Models of Hugging Face's transformers: BERT-, GPT-2- and Llama-style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from collapse.inspection.families import Subject, refuse_unknown
+from collapse.inspection.site import Projections, Site, read
+from collapse.numeric import require
+
+BERT = ("BertLayer", "RobertaLayer", "XLMRobertaLayer")
+GPT2 = ("GPT2Block",)
+LLAMA = ("LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer")
+
+
+def pretrained_subject(model: nn.Module) -> Subject | None:
+    """The subject of a model of transformers, or None for any other model.
+
+    Heads on top are left out: the output is the last hidden state of the base model.
+    """
+    config = getattr(model, "config", None)
+    base = getattr(model, "base_model", None)
+    if config is None or not isinstance(base, nn.Module):
+        return None
+    blocks = [(name, module) for name, module in base.named_modules() if _kind(module)]
+    sites = tuple(
+        _kind(module)(name, module, blocks[index - 1][1] if index else None, base)  # type: ignore[misc]
+        for index, (name, module) in enumerate(blocks)
+    )
+    refuse_unknown(base, sites)
+    # Fused kernels carry windows and masks in forms of their own, past what the hooks can read.
+    kernel = getattr(config, "_attn_implementation", None) or "eager"
+    require(kernel in ("eager", "sdpa"), "attn_implementation", "eager or sdpa", kernel)
+    decoder = any(site.causal for site in sites)
+
+    def run(batch: Tensor) -> Tensor:
+        name = "inputs_embeds" if batch.dtype.is_floating_point else "input_ids"
+        options = {"use_cache": False} if decoder else {}
+        return base(**{name: batch}, **options, return_dict=True).last_hidden_state
+
+    longest = getattr(config, "max_position_embeddings", None)
+    if type(base).__name__.startswith(("Roberta", "XLMRoberta")) and longest is not None:
+        longest -= config.pad_token_id + 1  # its positions are counted from there
+    placed = "after" if not sites[0].pre else "before"
+    words = (
+        f"the {len(sites)} self-attention layers of a {type(base).__name__}, between MLPs and skip"
+        f" connections, normalised {placed} each sublayer; outputs are the last hidden states"
+    )
+    return Subject(base, sites, run, config.hidden_size, words, longest, reads_ids=True)
+
+
+def _kind(module: nn.Module) -> Callable[..., Site] | None:
+    name = type(module).__name__
+    for names, make in ((BERT, _bert), (GPT2, _gpt2), (LLAMA, _llama)):
+        if name in names:
+            return make
+    return None
+
+
+def _bert(name: str, layer: Any, before: Any, base: Any) -> Site:
+    own, dense = layer.attention.self, layer.attention.output.dense
+    where = f"{name}.attention.self"
+    require(not hasattr(layer, "crossattention"), name, "no cross-attention", type(layer).__name__)
+    _plain(where, own.query, own.key, own.value, dense)
+    heads = own.num_attention_heads
+
+    def projections(dtype: torch.dtype) -> Projections:
+        parts = (own.query, own.key, own.value, dense)
+        return _linear(parts, (heads, heads), own.scaling, dtype)
+
+    # Each block ends with a norm; the first one reads the norm of the embeddings.
+    norm = base.embeddings.LayerNorm if before is None else before.output.LayerNorm
+    return Site(
+        where,
+        own,
+        layer,
+        heads,
+        projections,
+        norm,
+        outside=True,
+        causal=bool(own.is_causal),
+    )
+
+
+def _gpt2(name: str, layer: Any, before: Any, base: Any) -> Site:
+    own, where = layer.attn, f"{name}.attn"
+    require(not hasattr(layer, "crossattention"), name, "no cross-attention", type(layer).__name__)
+    for part in (own.c_attn, own.c_proj):
+        require(type(part).__name__ == "Conv1D", where, "plain Conv1D weights", type(part).__name__)
+    heads = own.num_heads
+
+    def projections(dtype: torch.dtype) -> Projections:
+        # Conv1D stores matrices as they act on rows.
+        weight = read(own.c_attn.weight, dtype).unflatten(1, (3, heads, own.head_dim))
+        bias = read(own.c_attn.bias, dtype).reshape(3, heads, own.head_dim)
+        output = read(own.c_proj.weight, dtype).unflatten(0, (heads, own.head_dim))
+        biases = (*bias, read(own.c_proj.bias, dtype))
+        query, key, value = weight.unbind(1)
+        return Projections(query, key, value, output, biases).scaled(own.scaling)
+
+    return Site(where, own, layer, heads, projections, layer.ln_1, pre=True, causal=True)
+
+
+def _llama(name: str, layer: Any, before: Any, base: Any) -> Site:
+    own, where = layer.self_attn, f"{name}.self_attn"
+    linear = (own.q_proj, own.k_proj, own.v_proj, own.o_proj)
+    _plain(where, *linear)
+    strange = [part for part, _ in own.named_children() if part[1:] != "_proj"]
+    require(not strange, where, "only q_proj, k_proj, v_proj and o_proj", ", ".join(strange))
+    heads = own.q_proj.out_features // own.head_dim
+    groups = own.k_proj.out_features // own.head_dim
+
+    def projections(dtype: torch.dtype) -> Projections:
+        return _linear(linear, (heads, groups), own.scaling, dtype)
+
+    norm = layer.input_layernorm
+    return Site(where, own, layer, heads, projections, norm, pre=True, rotary="halves", causal=True)
+
+
+def _plain(where: str, *parts: nn.Module) -> None:
+    for part in parts:
+        require(
+            type(part) is nn.Linear, where, "plain torch.nn.Linear weights", type(part).__name__
+        )
+
+
+def _linear(
+    parts: tuple[nn.Linear, ...], heads: tuple[int, int], scaling: float, dtype: torch.dtype
+) -> Projections:
+    """Projections from linear layers of query, key, value and output."""
+    many, groups = heads
+    weights, biases = [], []
+    for part, count in zip(parts[:3], (many, groups, groups), strict=True):
+        weights.append(read(part.weight, dtype).T.unflatten(1, (count, -1)))
+        bias = read(part.bias, dtype)
+        biases.append(None if bias is None else bias.unflatten(0, (count, -1)))
+    output = read(parts[3].weight, dtype).T.unflatten(0, (many, -1))
+    biases.append(read(parts[3].bias, dtype))
+    query, key, value = weights
+    return Projections(query, key, value, output, tuple(biases)).scaled(scaling)
