@@ -136,7 +136,8 @@ UNSUPPORTED: dict[str, tuple[Callable[[], Any], str]] = {
     "other attention beside": (
         lambda: type("Pooled", (nn.TransformerEncoder,), {
             "pool": None, "__init__": lambda self: (
-                nn.TransformerEncoder.__init__(self, nn.TransformerEncoderLayer(8, 2, 8), 1),
+                nn.TransformerEncoder.__init__(
+                    self, nn.TransformerEncoderLayer(8, 2, 8), 1, enable_nested_tensor=False),
                 setattr(self, "pool", nn.MultiheadAttention(8, 2)), None)[-1]})(),
         r"received pool \(MultiheadAttention\)",
     ),

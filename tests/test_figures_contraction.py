@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import mpmath
 import pytest
 import torch
-from matplotlib.text import Text
+from drawing import draw_and_write
 
 from collapse.bounds.contraction import double_exponential
 from collapse.exact import lift
-from collapse.figures import contraction, iteration, positions, style
+from collapse.figures import contraction, iteration, positions
 from collapse.figures.data import FigureData
 from collapse.norms import residual_norm
 from collapse.softmax import tv_bounds
@@ -48,17 +46,8 @@ def data(name: str) -> FigureData:
 def test_the_figure_is_drawn_and_written(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Any] = []
-    monkeypatch.setattr(style.plt, "show", lambda: drawn.append(style.plt.gcf()))
-    style.show(data(name), MAKE[name][1], tmp_path, MAKE[name][2])
-    (figure,) = drawn
-    figure.canvas.draw()
-    for ax in figure.axes:
-        for one, other in itertools.combinations(map(Text.get_window_extent, ax.texts), 2):
-            assert not one.overlaps(other)
-    style.plt.close(figure)
-    written = json.loads((tmp_path / f"{data(name).label}.json").read_text())
-    assert written["label"] == data(name).label
+    _, draw, height = MAKE[name]
+    draw_and_write(data(name), draw, height, tmp_path, monkeypatch)
     assert MAKE[name][0]().panels == data(name).panels  # the seed decides
 
 

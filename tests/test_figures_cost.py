@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-from matplotlib.text import Text
+from drawing import draw_and_write
 
 from collapse.bounds.floors import one_head_floor, one_layer_floor
 from collapse.bounds.needs import lookup_entry
 from collapse.fast import taylor_degree, taylor_rank
-from collapse.figures import cost, induction, polynomial, style, tradeoff
+from collapse.figures import cost, induction, polynomial, tradeoff
 from collapse.figures.data import FigureData, series
 from collapse.softmax import retrieval_threshold
 from collapse.tasks import Recall
@@ -51,17 +48,8 @@ def data(name: str) -> FigureData:
 def test_the_figure_is_drawn_and_written(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[Any] = []
-    monkeypatch.setattr(style.plt, "show", lambda: drawn.append(style.plt.gcf()))
-    style.show(data(name), MAKE[name][1], tmp_path, MAKE[name][2])
-    (figure,) = drawn
-    figure.canvas.draw()
-    for ax in figure.axes:
-        for one, other in itertools.combinations(map(Text.get_window_extent, ax.texts), 2):
-            assert not one.overlaps(other)
-    style.plt.close(figure)
-    written = json.loads((tmp_path / f"{data(name).label}.json").read_text())
-    assert written["label"] == data(name).label
+    _, draw, height = MAKE[name]
+    written = draw_and_write(data(name), draw, height, tmp_path, monkeypatch)
     if name in TIMED:
         assert {"processor", "processors", "threads"} <= set(written["parameters"])
     else:

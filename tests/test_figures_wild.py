@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -81,6 +82,7 @@ def test_figures_draw_and_write_their_data(figures: Any, tmp_path: Path) -> None
     for name, (data, draw) in figures.items():
         assert data.label == name
         show(data, draw, tmp_path)
+        plt.close("all")
         written = json.loads((tmp_path / f"{name}.json").read_text())
         assert written["drawn_by"]["function"] == draw.__name__
         assert all(len(line["x"]) > 1 for panel in written["panels"] for line in panel["series"])

@@ -214,7 +214,7 @@ def _guarded(kind: Kind, trial: Trial, job: _Job, witnesses: Sequence[Any]) -> O
         if kind == "certified":
             return ball_outcome(trial, seed=job.seed, witnesses=witnesses)
         return property_outcome(trial, seed=job.seed)
-    except Exception as error:
+    except Exception as error:  # whatever broke: it is this check that failed, not the run
         return Outcome(
             kind=kind,
             label=trial.label,

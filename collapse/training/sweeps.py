@@ -66,7 +66,7 @@ def sweep(
         for name, future in done:
             try:
                 future.result()
-            except Exception as error:
+            except Exception as error:  # told at the end: no other run is lost
                 failed.append(error)
             total += plans[name].steps
             bar.update(total - bar.n)  # a run may stop early
@@ -81,7 +81,7 @@ def _here(name: str, plan: Plan, folder: Path, tick: Callable[[], object]) -> Fu
     try:
         _work(name, plan, folder, tick)
         future.set_result(None)
-    except Exception as error:
+    except Exception as error:  # as an executor does
         future.set_exception(error)
     return future
 
