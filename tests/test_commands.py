@@ -249,5 +249,5 @@ def test_a_missing_package_is_named(
 
 
 def test_every_command_takes_json() -> None:
-    choices = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
-    assert set(choices) == set(NAMES)  # type: ignore[arg-type]
+    choices = parser()._subparsers._group_actions[0].choices
+    assert set(choices) == set(NAMES)

@@ -258,7 +258,7 @@ class TestSvg:
         nodes = [g for g in picture.iter(f"{SVG}g") if "node" in g.get("class", "").split()]
         shown = {}
         for node in nodes:
-            text = "".join(node.find(f"{SVG}text").itertext())  # type: ignore[union-attr]
+            text = "".join(node.find(f"{SVG}text").itertext())
             shown[text] = node.get("class", "").split()[1]
         assert shown == {c.label: f"verdict-{c.shown_verdict}" for c in claims()}
 
@@ -270,9 +270,9 @@ class TestSvg:
         self, picture: ElementTree.Element
     ) -> None:
         keys = [g for g in picture.iter(f"{SVG}g") if "key" in g.get("class", "").split()]
-        words = [key.find(f"{SVG}text").text for key in keys]  # type: ignore[union-attr]
+        words = [key.find(f"{SVG}text").text for key in keys]
         assert set(words) == {str(c.shown_verdict) for c in claims()}
-        marks = [key.find(f"{SVG}path").get("d") for key in keys]  # type: ignore[union-attr]
+        marks = [key.find(f"{SVG}path").get("d") for key in keys]
         assert len(set(marks)) == len(marks) == len(words)
 
     def test_words_stand_in_for_the_picture(self, picture: ElementTree.Element) -> None:

@@ -108,7 +108,7 @@ def gradients(
     query, key = network.query.clone().requires_grad_(), network.key.clone().requires_grad_()
     out = network.replace(query=query, key=key).attention(X, 0)
     found = torch.autograd.grad((out * upstream).sum(), (query, key))
-    return tuple(g[..., 0, :, :, :].abs().amax((-2, -1)) for g in found)  # type: ignore[return-value]
+    return tuple(g[..., 0, :, :, :].abs().amax((-2, -1)) for g in found)
 
 
 @pytest.mark.label("gradient-order")

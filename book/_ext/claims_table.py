@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concordance import code_of, documented
+from concordance import code_of, documented, reference
 from docutils import nodes
 from import_closure import Package
 from ledger import RECORD, badges, ledger, ledger_link, marks_of, record_path
@@ -168,7 +168,7 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def _code(env: BuildEnvironment, names: list[str]) -> tuple[str | None, str | None]:
     """Page and anchor of the object in the reference that says most about a claim."""
-    objects = env.get_domain("py").objects  # type: ignore[attr-defined]
+    objects = reference(env)
     told = (documented(name, objects) for name in sorted(names, key=_telling))
     entry = next((objects[name] for name in told if name), None)
     return (entry.docname, entry.node_id) if entry else (None, None)

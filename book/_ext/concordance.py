@@ -13,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from docutils import nodes
 from import_closure import Package
 from ledger import ledger, ledger_link
 from sphinx.application import Sphinx
+from sphinx.domains.python import PythonDomain
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
@@ -145,6 +147,11 @@ def _entry(content: list[nodes.Node]) -> nodes.entry:
     return nodes.entry("", nodes.paragraph("", "", *content))
 
 
+def reference(env: BuildEnvironment) -> Mapping[str, Any]:
+    """The Python objects that the reference documents, by full name."""
+    return cast(PythonDomain, env.get_domain("py")).objects
+
+
 def documented(name: str, objects: Mapping[str, Any]) -> str | None:
     """The name under which the reference lists an object: its own, or that of a package above.
 
@@ -157,7 +164,7 @@ def documented(name: str, objects: Mapping[str, Any]) -> str | None:
 
 
 def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    objects = app.env.get_domain("py").objects  # type: ignore[attr-defined]
+    objects = reference(app.env)
     for link in list(doctree.findall(code_link)):
         *_, parent, last = link["name"].split(".")
         name: nodes.Node = nodes.literal("", f"{parent}.{last}" if parent[0].isupper() else last)

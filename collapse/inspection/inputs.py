@@ -176,7 +176,8 @@ def _checked(subject: Subject, piece: Tensor) -> Tensor:
     whole = piece.ndim == 1 and not piece.dtype.is_complex and piece.dtype != torch.bool
     require(whole, "inputs", EXPECTED, f"{piece.dtype} of shape {tuple(piece.shape)}")
     require(subject.reads_ids, "inputs", "embeddings: the model has no vocabulary", "token ids")
-    rows = subject.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    model: Any = subject.model  # of transformers, since it reads token ids
+    rows = model.get_input_embeddings().num_embeddings
     inside = (piece >= 0) & (piece < rows)
     require(inside, "inputs", f"token ids from 0 to {rows - 1}", piece.tolist()[:8])
     return piece.long()

@@ -26,10 +26,10 @@ def pretrained_subject(model: nn.Module) -> Subject | None:
     base = getattr(model, "base_model", None)
     if config is None or not isinstance(base, nn.Module):
         return None
-    blocks = [(name, module) for name, module in base.named_modules() if _kind(module)]
+    blocks = [(name, block, kind) for name, block in base.named_modules() if (kind := _kind(block))]
     sites = tuple(
-        _kind(module)(name, module, blocks[index - 1][1] if index else None, base)  # type: ignore[misc]
-        for index, (name, module) in enumerate(blocks)
+        kind(name, block, blocks[index - 1][1] if index else None, base)
+        for index, (name, block, kind) in enumerate(blocks)
     )
     refuse_unknown(base, sites)
     # Fused kernels carry windows and masks in forms of their own, past what the hooks can read.
