@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help book claims test serve lint picture clean clean-book browser
+.PHONY: help book claims contract accept bench gpu times test serve lint picture clean clean-book browser pdf archive
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,11 +44,34 @@ claims: $(READY) ## check every claim in all ways that apply, print the ledger
 	@$(BIN)/doit claims
 	@$(BIN)/python -m collapse claims --record _build/claims.json
 
+contract: book ## compare the data of every figure with the committed expectation
+	@$(BIN)/python -m collapse contract
+
+accept: book ## take the run's figures as expected, after saying what changes (FIGURES="name ...")
+	@$(BIN)/python -m collapse contract --accept $(FIGURES)
+
+bench: $(READY) ## measure how fast the package is, into benchmarks/results.json (idle machine)
+	@$(BIN)/python -m benchmarks
+
+gpu: $(READY) ## tests and benchmarks on the GPU at hand, kept in benchmarks/gpu.json
+	@$(BIN)/python -m benchmarks.gpu
+
+times: ## keep the times of the last .ci/run for the status page
+	@cp _build/times.json benchmarks/times.json
+
 browser:
 	@$(call debian,command -v $${CHROMIUM:-chromium},chromium fonts-liberation)
 
 test: $(READY) browser book ## build the book if need be, run all tests, those in the browser included
 	@$(BIN)/python -m pytest
+
+pdf: $(READY) browser ## print the whole book to _build/book.pdf
+	@$(BIN)/doit pdf
+	@echo "the book on paper: $(CURDIR)/_build/book.pdf"
+
+archive: $(READY) ## pack the book for reading offline into _build/collapse-book.zip
+	@$(BIN)/doit archive
+	@echo "the book to take along: $(CURDIR)/_build/collapse-book.zip"
 
 serve: book ## show the book on http://127.0.0.1:8000 (PORT=... for another port)
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -1,5 +1,7 @@
 """The build, for doit: check the claims, execute changed notebooks, build the book from both.
 
+The data of the figures are compared with the committed expectation on the way.
+
     make book               the way in
     .venv/bin/doit list     the tasks by name
 
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 # Sphinx loads these from the same folder; they are found only once it is on the path (E402).
+from archive import DOWNLOADS, offer, pack  # noqa: E402
 from import_closure import Package, notebook_source  # noqa: E402
 from run_notebook import NotebookError, execute  # noqa: E402
 
@@ -35,7 +38,9 @@ from collapse.statements import page_source, stated  # noqa: E402
 BUILD = ROOT / "_build"
 EXECUTED, FIGURES, HTML = BUILD / "executed", BUILD / "figures", BUILD / "html"
 INDEX = HTML / "index.html"
+PDF, ARCHIVE = BUILD / "book.pdf", BUILD / "collapse-book.zip"
 CLAIMS, CERTIFICATES = BUILD / "claims.json", BUILD / "certificates.json"
+CONTRACT, EXPECTED = BUILD / "contract.json", ROOT / "tests" / "expected"
 PAGES = list(parse_toc_yaml(ROOT / "_toc.yml"))
 NOTEBOOKS = [ROOT / f"{page}.ipynb" for page in PAGES if page.startswith("notebooks/")]
 PACKAGE = Package(ROOT / "collapse")
@@ -132,9 +137,34 @@ def task_execute() -> Iterator[dict[str, Any]]:
         }
 
 
+def compare_figures() -> TaskFailed | None:
+    """Compare figures and expectations.  A difference stops `make test`, not the book."""
+    command = [sys.executable, "-m", "collapse", "contract"]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    print((run.stdout.splitlines() or ["the figures were not compared"])[-1], flush=True)
+    return TaskFailed("the figures could not be compared") if run.returncode > 1 else None
+
+
+def task_contract() -> dict[str, Any]:
+    """Compare the data of all figures with the expectations, into _build/contract.json."""
+    closure = PACKAGE.closure("import collapse.commands.contract")
+    expected = sorted(EXPECTED.rglob("*.*"))
+    return {
+        "actions": [compare_figures],
+        "file_dep": [
+            *PACKAGE.files_of(closure),
+            *expected,
+            *(path for notebook in NOTEBOOKS for path in _figure_files(notebook)),
+        ],
+        "uptodate": [config_changed({"expected": [path.name for path in expected]})],
+        "targets": [CONTRACT],
+        "title": lambda task: task.name,
+    }
+
+
 def _sources() -> list[Path]:
     """All that the rendered pages are made of, the executed notebooks apart."""
-    folders = [ROOT / "book", ROOT / "collapse"]
+    folders = [ROOT / "book", ROOT / "collapse", ROOT / "benchmarks"]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return [path for path in files if "__pycache__" not in path.parts]
 
@@ -152,7 +182,7 @@ def build_html(changed: list[str]) -> TaskFailed | None:
         shutil.rmtree(HTML, ignore_errors=True)
     # Every page is written anew.  sphinx-tippy names its files afresh each time, and viewcode
     # keeps a page of source that lacks the anchors of newly documented names.
-    for stale in ("_static/tippy", "_modules"):
+    for stale in ("_static/tippy", "_modules", DOWNLOADS):
         shutil.rmtree(HTML / stale, ignore_errors=True)
     jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(ROOT), "-W", "-n", "--keep-going", "-q"]
@@ -164,21 +194,66 @@ def build_html(changed: list[str]) -> TaskFailed | None:
     return None
 
 
+def _made_from() -> list[Path]:
+    """Every file from which the rendered pages are made."""
+    figures = [path for notebook in NOTEBOOKS for path in _figure_files(notebook)]
+    return [
+        ROOT / "_config.yml",
+        ROOT / "_toc.yml",
+        *_sources(),
+        *NOTEBOOKS,
+        CLAIMS,
+        CONTRACT,
+        *(EXECUTED / notebook.name for notebook in NOTEBOOKS),
+        *figures,
+    ]
+
+
 def task_book() -> dict[str, Any]:
     """Build the HTML book from the pages and the executed notebooks."""
-    figures = [path for notebook in NOTEBOOKS for path in _figure_files(notebook)]
     return {
         "actions": [build_html],
-        "file_dep": [
-            ROOT / "_config.yml",
-            ROOT / "_toc.yml",
-            *_sources(),
-            *NOTEBOOKS,
-            CLAIMS,
-            *(EXECUTED / notebook.name for notebook in NOTEBOOKS),
-            *figures,
-        ],
+        "file_dep": _made_from(),
         "uptodate": [config_changed(commit(ROOT))],
         "targets": [INDEX],
+        "title": lambda task: task.name,
+    }
+
+
+def print_pdf() -> None:
+    """Print the book and link to it from the first page."""
+    from pdf import print_book  # a browser is needed for nothing else here
+
+    print("printing the book", flush=True)
+    print_book(ROOT, HTML, PDF)
+    offer(HTML, PAGES[0], PDF, "The book as PDF")
+
+
+def task_pdf() -> dict[str, Any]:
+    """Print the whole book to _build/book.pdf."""
+    return {
+        "actions": [print_pdf],
+        "task_dep": ["book"],
+        "file_dep": _made_from(),
+        "uptodate": [config_changed(commit(ROOT)), (HTML / DOWNLOADS / PDF.name).is_file],
+        "targets": [PDF],
+        "title": lambda task: task.name,
+    }
+
+
+def pack_archive() -> None:
+    """Pack the book and link to the archive from the first page."""
+    pack(HTML, ARCHIVE)
+    offer(HTML, PAGES[0], ARCHIVE, "The book for reading offline")
+
+
+def task_archive() -> dict[str, Any]:
+    """Pack the book into one zip for reading offline."""
+    return {
+        "actions": [pack_archive],
+        "task_dep": ["book"],
+        "file_dep": _made_from(),
+        "uptodate": [config_changed(commit(ROOT)), (HTML / DOWNLOADS / ARCHIVE.name).is_file],
+        "targets": [ARCHIVE],
         "title": lambda task: task.name,
     }

@@ -12,16 +12,18 @@ floor  modules                                 what is there
                                                query_key_norm, dobrushin, other papers' measures
 3      softmax                                 total variation under θ-balance, tv_bound,
                                                retrieval_threshold
-4      attention, kernels, exact, centred      Network; the same forward over exact numbers;
-                                               propagation far below machine epsilon
-5      rungs, paths                            surrogate: the one-layer networks of the ladder;
-                                               the sum over all paths through a network
+4      attention, kernels, exact, centred,     Network; the same forward over exact numbers;
+       blocks                                  propagation far below machine epsilon; perceptrons
+5      rungs, paths, rescaling                 surrogate: the one-layer networks of the ladder;
+                                               the sum over all paths; skips of any weight as 1
 6      bounds                                  upper bounds (ladder, contraction, lipschitz), lower
                                                bounds (floors), collapse_bound, contraction_bound
 7      symbolic, witnesses, adversary,         sympy proofs; exact inputs that refute or attain;
        imitation                               search for the worst case, for the best imitation
 8      fast, tasks, training                   networks and attention in time linear in n; what
                                                networks are asked to do; ensembles trained on it
+       masks, layernorm,                       which masks collapse, and how fast; normalised
+       lambda_skip, ssm                        tokens; weighted skips; state space models
        inspection                              diagnose: the collapse report of a real transformer
 9      ledger, referee                         claims: everything the book states, with verdicts;
                                                attack, certify: the checks behind them

@@ -14,12 +14,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from collapse import numeric
 from collapse.checks import check_finite, check_matrix
-from collapse.kernels import fused_attention, rotate, split_heads, unit_rows
+from collapse.kernels import (
+    fused_attention,
+    rotate,
+    side_by_side,
+    split_heads,
+    times,
+    unit_rows,
+)
 from collapse.numeric import Number, require
 from collapse.softmax import softmax
 from collapse.stack import Stack, column
@@ -114,7 +122,8 @@ class Network(Stack):
         def draw(columns: int) -> Tensor:
             shape = (layers, heads, width, columns)
             entries = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
-            return (entries * column(size, 4)).to(device=device, dtype=dtype)
+            scaled = (entries * column(size, 4)).to(device=device, dtype=dtype)
+            return side_by_side(scaled)
 
         return cls(draw(key_width), draw(key_width), draw(width))
 
@@ -150,6 +159,7 @@ class Network(Stack):
         sizes = {tuple(w.shape) for part in parts for w in part[:1]}
         require(len(sizes) == 1, "modules", "equal numbers of heads and widths", sizes)
         query, key, value, output = (torch.stack(layer) for layer in zip(*parts, strict=True))
+        query, key, value = (side_by_side(weights) for weights in (query, key, value))
         return cls(query, key, value, output, **options)
 
     # Running them
@@ -234,8 +244,13 @@ class Network(Stack):
         return torch.stack(steps, -3)
 
     def _layer(self, X: Tensor, layer: int) -> Tensor:
-        X = X * column(self.skip, 2) + self._attend(X, layer)
+        X = self._skipped(X, self._attend(X, layer))
         return unit_rows(X) if self.norm == "row" else X
+
+    def _skipped(self, X: Tensor, attended: Tensor) -> Tensor:
+        if isinstance(self.skip, int | float) and self.skip in (0, 1):
+            return X + attended if self.skip else attended
+        return X * column(self.skip, 2) + attended
 
     def _read(self, X: Tensor) -> Tensor:
         """What attention reads of the tokens."""
@@ -245,28 +260,32 @@ class Network(Stack):
         return unit_rows(X) * numeric.sqrt(X[..., :1, :1] * 0 + self.width)
 
     def _queries_keys(self, tokens: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        q = self._project(tokens, self.query[..., layer, :, :, :])
-        k = self._project(tokens, self.key[..., layer, :, :, :])
+        q = self._project(tokens, self._of(self.query, layer))
+        k = self._project(tokens, self._of(self.key, layer))
         return (q, k) if self.rope is None else (rotate(q, self.rope), rotate(k, self.rope))
+
+    def _of(self, weights: Any, layer: int) -> Any:
+        """The weights of one layer."""
+        return weights.select(-4, layer)
 
     def _project(self, tokens: Any, weights: Any) -> Any:
         """Tokens (*batch, n, d) times weights (*batch, H, d, k) of all heads, in one product."""
-        columns = weights.movedim(-3, -2).flatten(-2)
-        shape = (self.heads, weights.shape[-1])  # not -1: there may be no heads
-        return (tokens @ columns).unflatten(-1, shape).transpose(-2, -3)
+        columns = weights.transpose(-3, -2).flatten(-2)
+        heads = *tokens.shape[:-1], self.heads, weights.shape[-1]
+        return times(tokens, columns).view(heads).transpose(-2, -3)
 
     def _attend(self, X: Tensor, layer: int) -> Tensor:
         if self.heads == 0:
             return torch.zeros_like(X)
         tokens = self._read(X)
         q, k = self._queries_keys(tokens, layer)
-        v = self._project(tokens, self.value[..., layer, :, :, :])
+        v = self._project(tokens, self._of(self.value, layer))
         mixed = fused_attention(q, k, v, self._mask_on(X.device))
         if self.output is None:
             attended = mixed.sum(-3)
         else:
             heads = mixed.transpose(-2, -3).flatten(-2)
-            attended = heads @ self.output[..., layer, :, :, :].flatten(-3, -2)
+            attended = times(heads, self._of(self.output, layer).flatten(-3, -2))
         return attended if self.mixer_scale is None else attended * column(self.mixer_scale, 2)
 
     def _mask_on(self, device: torch.device) -> Tensor | None:
@@ -287,8 +306,9 @@ class Network(Stack):
         same = (X.dtype, X.device) == (self.query.dtype, self.query.device)
         require(same, "X", have, f"{X.dtype} on {X.device}")
         try:
-            batch = torch.broadcast_shapes(tuple(X.shape[:-2]), self.batch)
-        except RuntimeError:
+            # Not by torch, whose function of that name loads sympy first.
+            batch = np.broadcast_shapes(tuple(X.shape[:-2]), self.batch)
+        except ValueError:
             raise ValueError(
                 f"batch of X: expected one that broadcasts with {self.batch} of the network,"
                 f" received {tuple(X.shape[:-2])}"

@@ -18,21 +18,34 @@ import torch
 from torch import Tensor
 
 from collapse.attention import Network
+from collapse.blocks import MLP
 from collapse.norms import residual_norm
 from collapse.numeric import require
 
 
 @dataclass(frozen=True)
 class CentredTrace:
-    r"""The residual of every layer as mantissa and exponent: ρ = mantissa · 2^exponent.
+    r"""The tokens of every layer, their differences far below machine epsilon.
 
     Attributes:
-        mantissa: Float64, shape (\*batch, L + 1), in [1/2, 1), or 0 when all tokens are equal.
-        exponent: Int64, shape (\*batch, L + 1).
+        centre: The first token, float64, shape (\*batch, L + 1, 1, d).
+        differences: All tokens minus the first, divided by 2^scale; shape (\*batch, L + 1, n, d).
+        scale: Int64, shape (\*batch, L + 1).
     """
 
-    mantissa: Tensor
-    exponent: Tensor
+    centre: Tensor
+    differences: Tensor
+    scale: Tensor
+
+    @property
+    def mantissa(self) -> Tensor:
+        r"""Of ρ = mantissa · 2^exponent; (\*batch, L + 1), in [1/2, 1), 0 when tokens are equal."""
+        return torch.frexp(residual_norm(self.differences)).mantissa
+
+    @property
+    def exponent(self) -> Tensor:
+        r"""Int64, shape (\*batch, L + 1)."""
+        return self.scale + torch.frexp(residual_norm(self.differences)).exponent
 
     @property
     def log10_rho(self) -> Tensor:
@@ -40,7 +53,7 @@ class CentredTrace:
         return self.mantissa.log10() + self.exponent.double() * math.log10(2)
 
 
-def centred_trace(network: Network, X: Tensor) -> CentredTrace:
+def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> CentredTrace:
     r"""The residual ρ of every layer of a network without skips, with full relative accuracy.
 
     A row of attention differs from the row p of the reference token by
@@ -54,6 +67,7 @@ def centred_trace(network: Network, X: Tensor) -> CentredTrace:
     Args:
         network: skip = 0, norm None, rope None; a mask is allowed. Runs in float64.
         X: Tokens, a floating-point tensor of shape (\*batch, n, d).
+        mlp: Token-wise perceptrons after each attention layer, or None.
 
     Returns:
         A CentredTrace; index 0 is the input.
@@ -79,14 +93,17 @@ def centred_trace(network: Network, X: Tensor) -> CentredTrace:
 
     c = tokens[..., :1, :]
     R, exponent = _normalised(tokens - c, torch.zeros_like(tokens[..., 0, 0], dtype=torch.int64))
-    steps = [(R, exponent)]
+    steps = [(c, R, exponent)]
     for layer in range(network.depth):
         query, key, V = (w[..., layer, :, :, :] for w in weights)
         c, R, exponent = _layer(c, R, exponent, query, key, V, mask)
         R, exponent = _normalised(R, exponent)
-        steps.append((R, exponent))
-    mantissa, shift = torch.frexp(residual_norm(torch.stack([R for R, _ in steps], -3)))
-    return CentredTrace(mantissa, torch.stack([e for _, e in steps], -1) + shift)
+        if mlp is not None:
+            moved = mlp.difference(c, R, torch.exp2(exponent.double()), layer)
+            c, (R, exponent) = mlp(c, layer), _normalised(moved, exponent)
+        steps.append((c, R, exponent))
+    centre, differences = (torch.stack(parts, -3) for parts in list(zip(*steps, strict=True))[:2])
+    return CentredTrace(centre, differences, torch.stack([e for *_, e in steps], -1))
 
 
 def _normalised(R: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:

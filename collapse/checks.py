@@ -22,13 +22,15 @@ def check_finite(X: Number, name: str) -> None:
 
 def check_matrix(X: Number, name: str, expected: str) -> None:
     """Refuse what is no batch of non-empty matrices of floats or exact numbers."""
+    shape: tuple[int, ...] = X.shape if isinstance(X, torch.Tensor | np.ndarray) else ()
+    # The sentences are put together only where one is needed: this runs before every norm.
     if isinstance(X, torch.Tensor):
-        require(X.dtype.is_floating_point, name, f"{expected}, a floating-point dtype", X.dtype)
-    else:
-        exact = isinstance(X, np.ndarray) and X.dtype == object
-        require(exact, name, f"{expected}, a tensor or an array of exact numbers", type(X))
-    shape = tuple(X.shape)
-    require(len(shape) >= 2 and min(shape[-2:]) >= 1, name, f"{expected}, none empty", shape)
+        if not X.dtype.is_floating_point:
+            require(False, name, f"{expected}, a floating-point dtype", X.dtype)
+    elif not isinstance(X, np.ndarray) or X.dtype != object:
+        require(False, name, f"{expected}, a tensor or an array of exact numbers", type(X))
+    if len(shape) < 2 or shape[-2] < 1 or shape[-1] < 1:
+        require(False, name, f"{expected}, none empty", tuple(shape))
 
 
 def check_tensor(X: torch.Tensor, name: str) -> None:

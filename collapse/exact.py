@@ -40,6 +40,9 @@ class ExactNetwork(Network):
     array([Fraction(5, 2), Fraction(7, 2)], dtype=object)
     """
 
+    def _of(self, weights: Any, layer: int) -> Any:
+        return weights[..., layer, :, :, :]
+
     def _project(self, tokens: Any, weights: Any) -> Any:
         return tokens[..., None, :, :] @ weights
 

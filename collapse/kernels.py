@@ -50,7 +50,7 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     """Softmax(q kᵀ) v by head, by torch's fused kernels, which keep no n×n tensor.
 
     The kernels want four dimensions and one width for queries, keys and values: hence the
-    reshaping and the columns of zeros, which change no product.
+    reshaping, and columns of zeros where widths differ, which change no product.
 
     >>> x = torch.ones(1, 2, 3)
     >>> fused_attention(x, x, x, None).shape
@@ -58,13 +58,48 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     """
     batch, width = q.shape[:-3], max(q.shape[-1], v.shape[-1])
     q, k, v_ = (
-        torch.nn.functional.pad(x, (0, width - x.shape[-1])).reshape(-1, *x.shape[-3:-1], width)
-        if math.prod(batch)
-        else x.new_zeros(0, *x.shape[-3:-1], width)
+        (x if x.shape[-1] == width else torch.nn.functional.pad(x, (0, width - x.shape[-1])))
         for x in (q, k, v)
     )
+    if len(batch) != 1:
+        rows = math.prod(batch)
+        q, k, v_ = (x.reshape(rows, *x.shape[-3:]) for x in (q, k, v_))
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v_, attn_mask=mask, scale=1.0)
-    return mixed[..., : v.shape[-1]].reshape(*batch, *v.shape[-3:])
+    if width != v.shape[-1]:
+        mixed = mixed[..., : v.shape[-1]]
+    return mixed if len(batch) == 1 else mixed.reshape(*batch, *v.shape[-3:])
+
+
+def times(tokens: Tensor, weights: Tensor) -> Tensor:
+    r"""Tokens (\*batch, n, d) times matrices (\*batch, d, c), as few and as large as can be.
+
+    Where the matrices are the same along the last batch dimensions, the tokens there are rows of
+    one matrix: broadcasting would copy the matrices instead.
+
+    >>> times(torch.ones(2, 3, 5, 4), torch.ones(2, 1, 4, 1)).shape
+    torch.Size([2, 3, 5, 1])
+    """
+    batch = weights.shape[:-2]
+    if not batch:
+        return tokens @ weights
+    shared = 0
+    while shared < len(batch) and batch[-1 - shared] == 1:
+        shared += 1
+    if shared == len(batch):
+        return tokens @ weights.reshape(weights.shape[-2:])  # torch makes rows of all tokens
+    if shared == 0:
+        return tokens @ weights
+    rows = tokens.flatten(-2 - shared, -2) @ weights.flatten(-3 - shared, -3)
+    return rows.unflatten(-2, tokens.shape[-2 - shared : -1])
+
+
+def side_by_side(weights: Tensor) -> Tensor:
+    r"""The matrices of all heads, (\*batch, H, d, k), laid out so that a product needs no copy.
+
+    >>> side_by_side(torch.ones(2, 3, 4)).movedim(-3, -2).is_contiguous()
+    True
+    """
+    return weights.movedim(-3, -2).contiguous().movedim(-2, -3)
 
 
 def split_heads(module: torch.nn.MultiheadAttention) -> tuple[Tensor, Tensor, Tensor, Tensor]:

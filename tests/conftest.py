@@ -7,7 +7,17 @@ from pathlib import Path
 
 import flint
 import pytest
+import torch
 from built_book import HTML
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a GPU its tests are deselected; the status page says when they last ran."""
+    if torch.cuda.is_available():
+        return
+    theirs = [item for item in items if item.get_closest_marker("gpu")]
+    items[:] = [item for item in items if item not in theirs]
+    config.hook.pytest_deselected(items=theirs)
 
 
 @pytest.fixture(scope="session")

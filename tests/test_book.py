@@ -89,9 +89,13 @@ class TestNotebooks:
             executed["metadata"]["run"]
         )
 
-    def test_download_is_the_clean_notebook(self, html: Path, notebook: Path) -> None:
-        copy = html / "_sources/notebooks" / notebook.name
-        assert copy.read_bytes() == notebook.read_bytes()
+    def test_download_is_the_clean_notebook_after_the_cell_that_installs(
+        self, html: Path, notebook: Path
+    ) -> None:
+        copy = nbformat.read(html / "_sources/notebooks" / notebook.name, as_version=4)
+        first, *rest = copy.cells
+        assert first.metadata["tags"] == ["install"] and not first.outputs
+        assert rest == nbformat.read(notebook, as_version=4).cells
 
     def test_figure_data_lie_beside_the_page(self, html: Path, notebook: Path) -> None:
         promised = yaml.safe_load((ROOT / "notebooks/parameters.yml").read_text("utf-8"))

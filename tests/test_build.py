@@ -47,6 +47,8 @@ def read_json(path):
 def shown_ratio(ratio):
     return str(ratio)
 """,
+    "commands/__init__": "",
+    "commands/contract": "",
     "referee/__init__": "",
     "referee/run": "from collapse import base, found\n",
     "__main__": """
@@ -55,6 +57,10 @@ import sys
 from pathlib import Path
 from collapse.found import FAILURES, MARK
 
+if sys.argv[1] == "contract":
+    Path("_build/contract.json").write_text('{"states": {}, "classes": {}}')
+    print("the figures are as expected")
+    sys.exit(Path("odd").is_file() + 2 * Path("broken").is_file())
 entry = {"marks": {"symbolic": MARK}, "ratio": 0.5}
 run = {"commit": "abc", "date": "today", "seconds": 1, "device": "cpu", "seed": 0}
 out = Path(sys.argv[-1])
@@ -217,6 +223,21 @@ def test_a_claim_that_does_not_stand_stops_the_build(book: SmallBook) -> None:
     assert "the ledger one: broken" in output and "a claim does not stand" in output
     assert not book.path("_build/html/index.html").exists()
     assert book.doit("claims")[0] != 0, "a failed run must not pass for good the second time"
+
+
+def test_figures_that_differ_do_not_stop_the_book_but_a_failed_comparison_does(
+    book: SmallBook,
+) -> None:
+    book.write("odd", "")
+    status, output = book.doit("contract")
+    assert status == 0 and "the figures are as expected" in output
+    assert "the figures are as expected" not in book.doit("contract")[1], "nothing has changed"
+    book.write("tests/expected/figures/curve.json", "{}")
+    assert "the figures are as expected" in book.doit("contract")[1]
+    book.write("broken", "")
+    book.path("tests/expected/figures/curve.json").unlink()
+    status, output = book.doit("contract")
+    assert status != 0 and "the figures could not be compared" in output
 
 
 def test_a_notebook_that_reads_the_record_runs_after_it(book: SmallBook) -> None:

@@ -281,7 +281,8 @@ def test_the_three_fields_are_one_number() -> None:
     assert trace.mantissa.dtype == torch.float64 and trace.exponent.dtype == torch.int64
     assert ((trace.mantissa >= 0.5) & (trace.mantissa < 1)).all()
     for layer in range(7):
-        rho = value(CentredTrace(trace.mantissa[0], trace.exponent[0]), layer)
+        first = CentredTrace(trace.centre[0], trace.differences[0], trace.scale[0])
+        rho = value(first, layer)
         assert float(trace.log10_rho[0, layer]) == pytest.approx(
             float(mpmath.log10(rho)), rel=1e-15
         )

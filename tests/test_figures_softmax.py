@@ -130,7 +130,8 @@ def test_the_curve_of_mass_is_what_a_search_finds_and_meets_its_threshold() -> N
 def test_the_book_searches_at_enough_points() -> None:
     runs = yaml.safe_load(Path("notebooks/parameters.yml").read_text("utf-8"))
     assert runs["02-softmax"]["parameters"]["points"] >= 25
-    assert set(runs["02-softmax"]["figures"]) == {data(name).label for name in MAKE}
+    drawn = {label for label in runs["02-softmax"]["figures"] if not label.startswith("explorer-")}
+    assert drawn == {data(name).label for name in MAKE}
 
 
 def test_a_single_point_is_refused() -> None:

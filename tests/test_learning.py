@@ -174,6 +174,6 @@ def test_rope_and_norms_have_no_gradient_bound() -> None:
         (lambda: margin_bound(-0.1, 1, 1, 2, 2, 1.0, 1.0), "eta"),
     ],
 )
-def test_bad_numbers_are_named(call, word: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_numbers_are_named(call, word: str) -> None:
     with pytest.raises(ValueError, match=f"^{word}: expected"):
         call()

@@ -18,14 +18,19 @@ PROVED = """
     as25-eps as25-eq-1 as25-lem-4.1 as25-lem-5.1
     as25-lem-5.2 as25-lem-c.1 as25-res as25-skip
     as25-thm-5.3 attention-lipschitz causal-floor centred-propagation
-    contraction double-exponential eps-counterexample large-weights-suffice
-    metric-dictionary norm-choice one-head-floor one-layer-floor
-    path-decomposition preln-floor rank-survives res-any-centre
-    res-formula res-left res-lipschitz res-norm-lipschitz
-    res-right res-seminorm retrieval rope-collapse
-    rung-0 rung-1 rung-2 rung-3
-    shift-matters softmax-compare softmax-entry softmax-ratio
-    softmax-tv taylor-attention uniform-tv
+    contraction double-exponential eps-counterexample j24-lower-bound
+    lambda-rescaling lambda-skip lambda-threshold large-weights-suffice
+    ln-contraction ln-equilibria ln-orthogonal ln-two-token
+    masked-collapse masked-rate masked-walk metric-dictionary
+    norm-choice one-head-floor one-layer-floor path-decomposition
+    postln-collapse postln-floor preln-collapse preln-floor
+    rank-survives res-any-centre res-formula res-left
+    res-lipschitz res-norm-lipschitz res-right res-seminorm
+    retrieval rope-collapse rung-0 rung-1
+    rung-2 rung-3 shift-matters skip-drift
+    softmax-compare softmax-entry softmax-ratio softmax-tv
+    ssm-lti-exact ssm-normalised-collapse ssm-selective-order ssm-state-ladder
+    taylor-attention uniform-tv
 """.split()
 LESS, MORE = sympy.Rational(99, 100), sympy.Rational(101, 100)
 # A proof rests on no constant where it is an identity of polynomials, or a strict inequality that

@@ -11,7 +11,7 @@ import torch
 
 from collapse.tasks import make_task
 from collapse.training import Member, Plan, Trained, train
-from collapse.training.ensemble import Ensemble, first_weights, stream
+from collapse.training.ensemble import Ensemble, assemble, first_weights, stream
 from collapse.training.run import held_out
 
 Weights = dict[str, torch.Tensor]
@@ -198,7 +198,7 @@ def test_losses_are_those_of_the_weights_that_were_kept() -> None:
 )
 def test_bad_members_are_named(change: dict[str, float], word: str) -> None:
     with pytest.raises(ValueError, match=f"^{word}: expected"):
-        Member(**{"eta": 0.1, "seed": 0, **change})  # type: ignore[arg-type]
+        Member(**{"eta": 0.1, "seed": 0, **change})
 
 
 @pytest.mark.parametrize(
@@ -217,4 +217,31 @@ def test_bad_members_are_named(change: dict[str, float], word: str) -> None:
 )
 def test_bad_plans_are_named(change: dict[str, object], word: str) -> None:
     with pytest.raises(ValueError, match=f"^{word}: expected"):
-        replace(PLAN, **change)  # type: ignore[arg-type]
+        replace(PLAN, **change)
+
+
+def test_trained_skips_are_the_skips_of_the_layers() -> None:
+    """The rescaled network that is trained is the one with a weight in front of every skip."""
+    members = (Member(0.3, 0, skip=-0.8), Member(0.3, 1, skip=1.3))
+    plan = Plan("recall", 2, members, {"pairs": 2}, width=4, key_width=2, steps=20, batch=8,
+                check=20, held_out=10, trained_skip=True)  # fmt: skip
+    run = train(plan)
+    weights = {name: w.double() for name, w in run.kept[20].items()}
+    assert (weights["skip"] - torch.tensor([[-0.8], [1.3]]) != 0).all()
+    tokens = held_out(plan).tokens
+    model = run.model()
+    logits = model.logits(model.network(model.inputs(tokens)))
+    plain = assemble(replace(plan, trained_skip=False), list(members), weights)
+    for e in range(2):
+        X = plain.inputs(tokens)[e]
+        for layer in range(2):
+            network = plain.network.layers(layer, layer + 1)
+            one = network.replace(
+                **{name: getattr(network, name)[e, 0] for name in ("query", "key", "value")},
+                skip=float(weights["skip"][e, layer]),
+            )
+            X = one(X)
+        expected = X[..., list(plain.read), :] @ weights["readout"][e]
+        assert torch.allclose(logits[e], expected, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="skip: expected a number other than 0"):
+        replace(plan, members=(Member(0.1, 0, skip=0.0),))

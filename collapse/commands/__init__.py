@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import rich.console
 
-NAMES = ("claims", "attack", "certify", "diagnose", "bound", "figure")
+NAMES = ("claims", "attack", "certify", "diagnose", "bound", "figure", "contract")
 
 
 @dataclass(frozen=True)

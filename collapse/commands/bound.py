@@ -71,12 +71,16 @@ def _bounds(a: Namespace, eta: float) -> dict[str, float | None]:
 
 def _bound(a: Namespace, eta: float, rung: int) -> float | None:
     """The bound of one rung; None where it is beyond float64."""
+    from dataclasses import replace
+
     import torch
 
     from collapse.bounds.ladder import ladder
     from collapse.bounds.needs import entrywise_sizes
 
-    sizes = entrywise_sizes(eta, a.layers, a.heads, a.width, a.key_width)
+    # Equal heads enter by their sum: one head with values as large as all of theirs does the same.
+    one = entrywise_sizes(eta, a.layers, 1, a.width, a.key_width)
+    sizes = replace(one, head_value=a.heads * one.head_value, layer_value=a.heads * one.layer_value)
     phi = torch.tensor(a.phi, dtype=torch.float64)
     try:
         # One token has no diameter; several lie at most 2 phi apart.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from collapse.figures.style import COLOURS, canvas, use
 
@@ -51,12 +52,7 @@ def shown(data: dict[str, Any]) -> dict[str, list[list[float]]]:
     return {name: found[name] for name in LINES}
 
 
-def draw(data: dict[str, Any], target: Path) -> None:
-    """Draw the picture as SVG; equal data give equal files."""
-    use()
-    figure, (ax,) = canvas(1, 3.3)
-    figure.set_facecolor("white")  # a README may be read on dark ground, and has no filter
-    points = shown(data)
+def _draw_ladder(ax: Axes, points: dict[str, list[list[float]]]) -> None:
     for name, (etas, errors) in points.items():
         colour, label = LINES[name]
         ax.loglog(etas, errors, "o-", color=COLOURS[colour], lw=1.4, ms=3.6)
@@ -68,8 +64,27 @@ def draw(data: dict[str, Any], target: Path) -> None:
     ax.set(xlabel="size of the weights η", ylabel="error of the single layer", xlim=(4e-6, 2),
            ylim=(1e-18, 3e1))  # fmt: skip
     ax.set_xticks([10.0**k for k in range(-4, 1)])
+
+
+def draw(data: dict[str, Any], target: Path) -> None:
+    """Draw the picture as SVG; equal data give equal files."""
+    use()
+    figure, (ax,) = canvas(1, 3.3)
+    figure.set_facecolor("white")  # a README may be read on dark ground, and has no filter
+    points = shown(data)
+    _draw_ladder(ax, points)
     meta = {"Date": None, "Title": "The ladder", "Description": json.dumps(points)}
     figure.savefig(target, metadata=meta, facecolor="white")
+    plt.close(figure)
+
+
+def draw_preview(data: dict[str, Any], target: Path) -> None:
+    """Draw the picture as PNG of 1200 by 630 pixels, for links that are shared."""
+    use()
+    figure, ax = plt.subplots(figsize=(6, 3.15), layout="constrained", facecolor="white")
+    ax.set_title("Deep attention with small weights is almost one layer", loc="left")
+    _draw_ladder(ax, shown(data))
+    figure.savefig(target, dpi=200, facecolor="white", bbox_inches=None)
     plt.close(figure)
 
 

@@ -53,8 +53,8 @@ _RC: Any = {
 }
 
 
-def use() -> None:
-    """Set the look, and in a notebook SVG output without a date."""
+def use(title: str | None = None) -> None:
+    """Set the look, and in a notebook SVG output with a title and without a date."""
     plt.rcParams.update(_RC)
     try:
         from IPython import get_ipython
@@ -62,7 +62,7 @@ def use() -> None:
     except ImportError:
         return
     if get_ipython() is not None:
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        set_matplotlib_formats("svg", metadata={"Date": None, "Title": title})
 
 
 def canvas(panels: int, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
@@ -86,7 +86,8 @@ def show(
 ) -> None:
     """Draw a figure, write its data to folder/label.json, and show it.
 
-    Each panel gets its title, axis names and scales from the data; ``draw`` adds the rest.
+    Each panel gets its title, axis names and scales from the data; ``draw`` adds the rest.  The
+    picture carries the label as its title, by which its page finds the data.
 
     Args:
         data: What to draw.
@@ -108,7 +109,7 @@ def paint(
     columns: int,
 ) -> Figure:
     """The figure itself; arguments as for :func:`show`."""
-    use()
+    use(data.label)
     figure, axes = canvas(len(data.panels), height, columns)
     for ax, panel in zip(axes, data.panels, strict=True):
         ax.set(title=panel.title, xscale=panel.x.scale, yscale=panel.y.scale)

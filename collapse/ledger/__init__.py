@@ -1,9 +1,9 @@
 r"""Floor 9. The ledger: every claim of the book with verdict, provenance and evidence.
 
 The statements stand in one module per part of the theory, in reading order: ``reported`` (what the
-paper claims), ``residuals``, ``perturbation``, ``contraction``, ``layers``, ``cost``, ``learning``
-and ``neighbours``. ``model`` says what an entry is and which chapters are released; ``record``
-reads the marks that a run of the referee has given.
+paper claims), ``residuals``, ``perturbation``, ``contraction``, ``layers``, ``cost``, ``learning``,
+``neighbours``, ``weighted_skips`` and ``state_spaces``. ``model`` says what an entry is and which
+chapters are released; ``record`` reads the marks that a run of the referee has given.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from pathlib import Path
 from collapse.ledger import (
     contraction,
     cost,
+    layernorm,
     layers,
     learning,
     neighbours,
     perturbation,
     reported,
     residuals,
+    state_spaces,
+    weighted_skips,
     wild,
 )
 from collapse.ledger.model import KINDS, RELEASED, Claim, Kind
@@ -47,6 +50,9 @@ _LEDGER: tuple[Claim, ...] = (
     *cost.CLAIMS,
     *learning.CLAIMS,
     *neighbours.CLAIMS,
+    *layernorm.CLAIMS,
+    *weighted_skips.CLAIMS,
+    *state_spaces.CLAIMS,
     *wild.CLAIMS,
 )
 _BY_LABEL = {claim.label: claim for claim in _LEDGER}

@@ -22,6 +22,8 @@ RELEASED: Mapping[int, str] = MappingProxyType(
         5: "notebooks/05-skips",
         6: "notebooks/06-trade-off",
         7: "notebooks/07-trained",
+        8: "notebooks/08-masks-layernorm",
+        9: "notebooks/09-skips-ssm",
         10: "notebooks/10-wild",
     }
 )

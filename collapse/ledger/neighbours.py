@@ -2,7 +2,7 @@ r"""Statements beside the results of neighbouring papers (D21, W24, J24)."""
 
 from __future__ import annotations
 
-from collapse.ledger.model import Claim
+from collapse.ledger.model import KINDS, Claim
 from collapse.numeric import Provenance, Verdict
 
 CLAIMS = (
@@ -16,71 +16,58 @@ CLAIMS = (
         r" $\tau \le 1 - \lvert C\rvert\varepsilon^r$ for every product of $r$ attention"
         r" matrices, and $D_t \le (1 - \lvert C\rvert\varepsilon^r)^{\lfloor t/r\rfloor}\,\nu\,D_0$"
         r" with $\nu = \nu(V_1\cdots V_t)$ for one head and $\prod_t\sum_h\nu(V_{t,h})$ for"
-        r" several.",
-        hypotheses=r"Self-loops at every token, $C \ne \emptyset$, no skips, no normalisation.",
+        r" several. Attained; and in general the radius belongs in the exponent. Without a centre"
+        r" there are tokens that never come closer, whatever the queries and keys.",
+        hypotheses=r"Self-loops at every token, no skips, no normalisation; $C \ne \emptyset$ for"
+        r" the bounds; one head with $V = I$ without a centre.",
         verdict=Verdict.HOLDS,
         chapter=8,
         depends=("res-left",),
     ),
     Claim(
-        label="ln-equilibria",
-        title="Equilibria of every rank under normalisation",
+        label="masked-walk",
+        title="Under causal masks the radius is only a delay",
         source="ours, in the setting of W24",
         provenance=Provenance.OURS,
-        statement=r"Tokens in $k$ groups at orthonormal directions, $M = bI$ and $V$ the inverse of"
-        r" the $k\times k$ group-averaging matrix on their span form a fixed point of rank $k$. For"
-        r" $k \ge 2$, $b \ne 0$ and equal groups it is unstable: the symmetric mode has the"
-        r" multiplier $1 + 2bp/(e^b - 1) > 1$, $p = e^b/(e^b + k - 1)$.",
-        hypotheses=r"Attention followed by row $\ell_2$ normalisation, no skip,"
-        r" $1 \le k \le \min(n, d)$.",
-        verdict=Verdict.HOLDS,
-        chapter=8,
-    ),
-    Claim(
-        label="ln-two-token",
-        title="Two tokens under normalisation: two limits and their basins",
-        source="ours, in the setting of W24",
-        provenance=Provenance.OURS,
-        statement=r"With attention rows $(1, 0)$ and $(\tfrac12, \tfrac12)$,"
-        r" $V = \begin{pmatrix}1 & w\\ 0 & 1\end{pmatrix}$, $w > 1$ and $x_1 = (0, 1)$, the second"
-        r" token has two stable limits: $(0, 1)$ with multiplier $\tfrac12$ and $(-1/w,"
-        r" -\sqrt{1-1/w^2})$ with multiplier $1 - \sqrt{1-1/w^2}$. The second basin is exactly"
-        r" $180^\circ - \arcsin(1/w)$ wide, between the repeller $(-1/w, \sqrt{1-1/w^2})$ and"
-        r" $(0, -1)$.",
-        hypotheses=r"Fixed attention matrix, row $\ell_2$ normalisation, no skip.",
-        verdict=Verdict.HOLDS,
-        chapter=8,
-    ),
-    Claim(
-        label="ln-orthogonal",
-        title="Orthogonal values in a hemisphere collapse",
-        source="ours, in the setting of W24",
-        provenance=Provenance.OURS,
-        statement=r"With $c = \min_i a\cdot x_i(0) > 0$ and $\varepsilon = e^{-2\beta_2(M)}/\deg$,"
-        r" $\operatorname{diam}_2(X_t) \le (1 - (\varepsilon c)^r)^{\lfloor t/r\rfloor}"
-        r"\operatorname{diam}_2(Y_0)$, where row $i$ of $Y_0$ is $x_i(0)/(a\cdot x_i(0))$. Without"
-        r" self-loops this fails: two tokens can swap for ever.",
-        hypotheses=r"Unit tokens in the open hemisphere of axis $a$, orthogonal $V$, row $\ell_2$"
-        r" normalisation, self-loops and a centre that every token reaches within $r$ steps;"
-        r" $\deg$ is the largest number of visible tokens.",
+        statement=r"If self-loops are the only cycles of the mask graph, one token is reached by"
+        r" all, the longest path has $h$ edges and every weight on an edge is at least"
+        r" $\varepsilon$, then $\tau(P_t\cdots P_1) \le \Pr[\operatorname{Bin}(t, \varepsilon) <"
+        r" h]$, which decays like $(1-\varepsilon)^t$ up to a power of $t$. The window of one"
+        r" earlier token attains it for all $t$, $n$ and $\varepsilon \le \tfrac12$.",
+        hypotheses=r"Self-loops at every token, no skips, no normalisation.",
         verdict=Verdict.HOLDS,
         chapter=8,
         depends=("masked-collapse",),
     ),
     Claim(
-        label="lambda-skip",
-        title="A weighted skip keeps the tokens apart",
-        source="ours, in the setting of J24",
+        label="masked-rate",
+        title="The mask alone bounds the rate in the long run",
+        source="ours, in the setting of W24",
         provenance=Provenance.OURS,
-        statement=r"Raw: $\operatorname{diam}(\lambda X + A(X)) \ge (\lvert\lambda\rvert - K)"
-        r"\operatorname{diam}(X)$. With row normalisation and unit tokens the largest angle obeys"
-        r" $\Theta' \ge \Theta\,\frac{\lvert\lambda\rvert}{\lvert\lambda\rvert + v} - \frac\pi2"
-        r"\cdot\frac{K\operatorname{diam}_2(X)}{\lvert\lambda\rvert - v}$.",
-        hypotheses=r"$K$ of the contraction, $v = \sum_h\nu_2(V_h)$; second part $p = 2$ and"
-        r" $\lvert\lambda\rvert > v$, without which no such bound exists.",
+        statement=r"With $P^*$ the matrix that averages what each token sees, $\lVert A(X) -"
+        r" P^*X\sum_hV_h\rVert \le \sum_h\nu(V_h)\tanh(\beta(M_h)\lVert X\rVert"
+        r"\operatorname{diam}(X)/4)\operatorname{diam}(X)$, sharp. So for one head with orthogonal"
+        r" values and bounded weights $\limsup_t D_t^{1/t} \le \lambda_2$, the second largest"
+        r" modulus of an eigenvalue of $P^*$, whatever the queries and keys.",
+        hypotheses=r"Softmax attention without positions, skips and normalisation; for the rate"
+        r" self-loops and a centre.",
         verdict=Verdict.HOLDS,
-        chapter=9,
-        depends=("contraction",),
+        chapter=8,
+        depends=("masked-collapse", "softmax-tv"),
+    ),
+    Claim(
+        label="w24-masked-rate",
+        title="Exponential collapse under masks, as reported",
+        source="W24",
+        provenance=Provenance.REPORTED,
+        statement=r"$\mu(X_t) \le C(1-\varepsilon^r)^{t/r}$ if the mask graph has a centre, which"
+        r" all tokens reach in $r$ steps; sparser masks collapse more slowly.",
+        hypotheses=r"Softmax attention under a mask with self-loops, bounded weights, no skips. The"
+        r" exponent is quoted from memory and was not read at the source.",
+        verdict=Verdict.CITED,
+        chapter=8,
+        depends=("masked-collapse", "masked-rate"),
+        inapplicable=dict.fromkeys(KINDS, "taken from its source; masked-collapse is checked"),
     ),
     Claim(
         label="path-decomposition",
@@ -94,5 +81,37 @@ CLAIMS = (
         verdict=Verdict.HOLDS,
         chapter=3,
         inapplicable={"attacked": "an identity: its two sides differ nowhere"},
+    ),
+    Claim(
+        label="d21-skips",
+        title="Skips can keep the residual",
+        source="D21",
+        provenance=Provenance.REPORTED,
+        statement=r"With skips there are infinitely many weights of any number of layers for which"
+        r" $\lVert\operatorname{res}(X_L)\rVert \ge \lVert\operatorname{res}(X)\rVert$ for all"
+        r" $X$. Equality, exactly, for $W_Q = 0$ and all keys and values.",
+        hypotheses=r"Attention layers with skip 1, without masks; the witnesses are ours.",
+        verdict=Verdict.HOLDS,
+        chapter=8,
+        depends=("rank-survives",),
+        inapplicable={
+            "symbolic": "no formula to simplify: the rows that are added are equal",
+            "attacked": "an identity: its two sides differ nowhere",
+        },
+    ),
+    Claim(
+        label="d21-mlp",
+        title="A token-wise perceptron costs its Lipschitz constant",
+        source="D21",
+        provenance=Provenance.REPORTED,
+        statement=r"If every layer is followed by a token-wise map of Lipschitz constant $\lambda$,"
+        r" the factor $K$ of a layer becomes $\lambda K$: $\operatorname{diam}(f(A(X))) \le"
+        r" \lambda K\operatorname{diam}(X)$. So the collapse without skips stays doubly"
+        r" exponential.",
+        hypotheses=r"The hypotheses of the contraction; $\lambda$ in the norm of the tokens.",
+        verdict=Verdict.HOLDS,
+        chapter=8,
+        depends=("contraction", "double-exponential"),
+        inapplicable={"symbolic": "the factor is the definition of a Lipschitz constant"},
     ),
 )

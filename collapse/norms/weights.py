@@ -11,7 +11,7 @@ from collapse import numeric
 from collapse.checks import check_finite, check_matrix, check_p
 from collapse.numeric import Number, require
 
-_BLOCK_ENTRIES = 1 << 22  # entries of the largest temporary: 32 MiB in float64
+_BLOCK_ENTRIES = 1 << 20  # entries of the largest temporary: 8 MiB in float64
 
 
 def value_norm(V: Number, p: float = math.inf) -> Number:
@@ -159,13 +159,25 @@ def _infinity_to_one(M: Number) -> Number:
     first, second = _signed_sums(M[..., :front, :], zero), _signed_sums(M[..., front:, :], zero)
     # u and −u give the same value, so the last row keeps its sign.
     second = second[..., : second.shape[-2] // 2, :]
-    rows = max(1, _BLOCK_ENTRIES // max(1, math.prod(second.shape)))
+    each = math.prod(second.shape[:-1])
+    if not isinstance(M, torch.Tensor):
+        each *= second.shape[-1]
+    rows = max(1, _BLOCK_ENTRIES // max(1, each))
     largest = None
     for start in range(0, first.shape[-2], rows):
-        block = first[..., start : start + rows, None, :] + second[..., None, :, :]
-        value = numeric.amax(numeric.amax(abs(block).sum(-1), -1), -1)
+        lengths = _lengths_of_sums(first[..., start : start + rows, :], second)
+        value = numeric.amax(numeric.amax(lengths, -1), -1)
         largest = value if largest is None else numeric.maximum(largest, value)
     return largest
+
+
+def _lengths_of_sums(first: Number, second: Number) -> Number:
+    """The ℓ₁ norm of the sum of each row of one with each row of the other."""
+    if not isinstance(first, torch.Tensor):
+        return abs(first[..., :, None, :] + second[..., None, :, :]).sum(-1)
+    # A sum is a distance to the negative, and of distances torch keeps nothing but the result.
+    wide = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return torch.cdist(first.to(wide), -second.to(wide), p=1).to(first.dtype)
 
 
 def _signed_sums(rows: Number, zero: Number) -> Number:

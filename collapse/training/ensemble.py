@@ -6,12 +6,14 @@ alone, up to rounding, whatever is trained beside it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from collapse.attention import Network
+from collapse.rescaling import unit_skip
 from collapse.tasks import Batch
 from collapse.training.init import INITS, uniform
 from collapse.training.model import WEIGHTS, Model, Parameters
@@ -128,6 +130,8 @@ def rule(plan: Plan, member: Member, name: str) -> tuple[float, float, float]:
     """
     if name in WEIGHTS:
         return member.eta, min(plan.rate, member.eta / 10), member.decay
+    if name == "skip":
+        return math.inf, plan.rate, 0.0
     return plan.readout if name == "readout" else plan.phi / 2, plan.rate, 0.0
 
 
@@ -144,7 +148,8 @@ def first_weights(plan: Plan, member: Member) -> Parameters:
         "value": ((1, L, H, d, d), square),
         "readout": ((d, task.vocabulary), min(plan.readout, d**-0.5)),
     }
-    return {n: uniform(shape, bound, generator).float() for n, (shape, bound) in sizes.items()}
+    drawn = {n: uniform(shape, bound, generator).float() for n, (shape, bound) in sizes.items()}
+    return drawn | ({"skip": torch.full((L,), member.skip)} if plan.trained_skip else {})
 
 
 def assemble(plan: Plan, members: list[Member], parameters: Parameters) -> Model:
@@ -153,10 +158,10 @@ def assemble(plan: Plan, members: list[Member], parameters: Parameters) -> Model
     mask = torch.ones(task.tokens, task.tokens).tril().bool() if task.causal else None
     skip = torch.tensor([[member.skip] for member in members], dtype=dtype)
     query, key, value = (parameters[name] for name in WEIGHTS)
-    return Model(
-        Network(query, key, value, skip=skip, mask=mask),
-        parameters["embedding"],
-        parameters["position"],
-        parameters["readout"],
-        task.positions,
-    )
+    network, readout = Network(query, key, value, skip=skip, mask=mask), parameters["readout"]
+    if plan.trained_skip:
+        # The same function with skip 1; what is left of λ is a factor of the output.
+        network, scale = unit_skip(network, parameters["skip"][:, None])
+        network = network.replace(skip=torch.ones_like(skip))
+        readout = readout * scale[..., None]
+    return Model(network, parameters["embedding"], parameters["position"], readout, task.positions)

@@ -72,6 +72,8 @@ class Plan:
         check: Steps between two looks at the held-out loss.
         held_out: Held-out sequences, ≥ 1.
         keep: Steps after which all weights are kept.
+        trained_skip: Whether every layer has a skip weight of its own that is trained, from the
+            member's λ on and without a bound; it must not be 0 then.
 
     Raises:
         ValueError: On values outside their ranges.
@@ -97,6 +99,7 @@ class Plan:
     check: int = 50
     held_out: int = 200
     keep: tuple[int, ...] = ()
+    trained_skip: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -109,6 +112,8 @@ class Plan:
             require(0 < value < math.inf, name, "finite and > 0", value)
         require(len(self.members) > 0, "members", "at least one", self.members)
         require(self.done >= 0, "done", "a loss >= 0", self.done)
+        started = not self.trained_skip or all(member.skip != 0 for member in self.members)
+        require(started, "skip", "a number other than 0 where skips are trained", 0)
         require(
             all(0 <= step <= self.steps for step in self.keep),
             "keep",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,8 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from page_checks import FLAGS
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from chromium import chromium
+from playwright.sync_api import Browser, BrowserContext
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -22,15 +20,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium with a fresh profile that can reach nothing but this machine."""
-    name = os.environ.get("CHROMIUM", "chromium")
-    path = shutil.which(name)
-    if path is None:
-        pytest.fail(f"no browser {name!r} found: install the Debian package chromium")
-    flags = [*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 from playwright.sync_api import BrowserContext, Page
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
+# What axe-core finds, one line for each kind of fault that is serious or worse.
+_AXE = """
+async ({ part, rules }) => {
+  const options = { preload: false, ...(rules.length ? { runOnly: rules } : {}) };
+  const { violations } = await axe.run(part || document, options);
+  return violations.filter((found) => ["serious", "critical"].includes(found.impact)).map(
+    (found) => `${found.id} (${found.nodes.length}): ` +
+      found.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" ... "));
+}
+"""
+_THEME = """(theme) => {
+  document.documentElement.dataset.mode = theme;
+  document.documentElement.dataset.theme = theme;
+}"""
+# What can differ between the light and the dark page.
+DEPENDS_ON_COLOUR = ["color-contrast", "link-in-text-block"]
 
 # Runs in the page; returns one line per fault.  Text is searched outside code and formulas.
 _FAULTS = r"""
@@ -86,6 +101,16 @@ class Visit:
         found: list[str] = self.page.evaluate(_FAULTS)
         self.page.wait_for_load_state("networkidle")
         return [*self.faults, *found]
+
+    def check_access(self, theme: str, rules: list[str] | None = None, part: str = "") -> list[str]:
+        """What axe-core finds serious or worse in a theme.
+
+        By default all of its rules are applied to the whole page.
+        """
+        self.page.evaluate(_THEME, theme)
+        self.page.evaluate(AXE)
+        found: list[str] = self.page.evaluate(_AXE, {"part": part, "rules": rules or []})
+        return [f"{theme}: {fault}" for fault in found]
 
     def check_width(self, width: int) -> list[str]:
         """What sticks out at a narrow width."""

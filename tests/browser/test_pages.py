@@ -7,18 +7,28 @@ from pathlib import Path
 
 import pytest
 from built_book import PAGES
-from page_checks import Visit
+from page_checks import DEPENDS_ON_COLOUR, Visit
 from playwright.sync_api import Browser, BrowserContext, expect
 
 pytestmark = pytest.mark.browser
-PHONE = 390
+WIDTHS = (640, 390, 320)  # 1280 pixels at 200 % zoom, a phone, the narrowest that WCAG asks for
+EXTRA = ("genindex", "search", "py-modindex")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_served_page_has_no_fault(site: str, context: BrowserContext, page: str) -> None:
     with Visit(context, f"{site}{page}.html", home=site) as visit:
         assert visit.check() == []
-        assert visit.check_width(PHONE) == []
+        assert visit.check_access("light") == []
+        assert visit.check_access("dark", DEPENDS_ON_COLOUR) == []
+        assert [fault for width in WIDTHS for fault in visit.check_width(width)] == []
+
+
+@pytest.mark.parametrize("page", EXTRA)
+def test_generated_page_is_accessible(site: str, context: BrowserContext, page: str) -> None:
+    with Visit(context, f"{site}{page}.html", home=site) as visit:
+        assert visit.check_access("light") == []
+        assert visit.check_access("dark", DEPENDS_ON_COLOUR) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -60,6 +70,27 @@ def test_each_fault_is_noticed(
         assert any(fault in found for found in visit.check())
 
 
+INACCESSIBLE = {
+    "image-alt": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">',
+    "color-contrast": '<p style="color: #888; background: #999">words to read</p>',
+    "link-name": '<a href="#"></a>',
+    "label": "<input>",
+}
+
+
+@pytest.mark.parametrize("fault", INACCESSIBLE)
+def test_each_barrier_is_noticed(
+    serve: Callable[[Path], str], context: BrowserContext, tmp_path: Path, fault: str
+) -> None:
+    (tmp_path / "bad.html").write_text(
+        f"<!doctype html><html lang='en'><title>t</title><main><h1>t</h1>{INACCESSIBLE[fault]}"
+        "</main></html>"
+    )
+    home = serve(tmp_path)
+    with Visit(context, f"{home}bad.html", home=home) as visit:
+        assert any(f": {fault} (" in found for found in visit.check_access("light"))
+
+
 def test_a_page_wider_than_the_phone_is_noticed(
     serve: Callable[[Path], str], context: BrowserContext, tmp_path: Path
 ) -> None:
@@ -67,7 +98,7 @@ def test_a_page_wider_than_the_phone_is_noticed(
     (tmp_path / "wide.html").write_text(f"<!doctype html><body style='margin: 0'>{body}</body>")
     home = serve(tmp_path)
     with Visit(context, f"{home}wide.html", home=home) as visit:
-        assert visit.check_width(PHONE) != []
+        assert visit.check_width(390) != []
         assert visit.check_width(391) == []
 
 

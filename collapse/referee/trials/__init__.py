@@ -23,12 +23,16 @@ def gathered() -> Mapping[str, tuple[Trial, ...]]:
         contraction,
         cost,
         depth,
+        lambda_skip,
+        layernorm,
         layers,
         learning,
+        masks,
         perturbation,
         residuals,
         rows,
         skips,
+        ssm,
     )
 
     found: dict[str, tuple[Trial, ...]] = {}
@@ -42,6 +46,10 @@ def gathered() -> Mapping[str, tuple[Trial, ...]]:
         skips,
         cost,
         learning,
+        masks,
+        layernorm,
+        lambda_skip,
+        ssm,
     ):
         for trial in module.TRIALS:
             found[trial.label] = (*found.get(trial.label, ()), trial)
