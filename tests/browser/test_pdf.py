@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def pdf(html: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("pdf") / "book.pdf"
-    print_book(ROOT, html, target)
+    # In a thread of its own: Playwright starts once in each, and the other tests have a browser.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(print_book, ROOT, html, target).result()
     return target
 
 
