@@ -14,7 +14,7 @@ import pytest
 import torch
 from drawing import draw_and_write
 
-from collapse.figures import ablation, masks
+from collapse.figures import ablation, masks, masks_worst
 from collapse.figures.data import FigureData
 from collapse.norms import composite_residual_norm
 
@@ -27,7 +27,7 @@ FIGURES: dict[str, tuple[Callable[[], FigureData], Any, float]] = {
         masks.draw_temperature,
         3.0,
     ),
-    "masks-worst": (lambda: masks.worst(6, 0.2, 40, [1, 2, 3]), masks.draw_worst, 3.0),
+    "masks-worst": (lambda: masks_worst.worst(6, 0.2, 40, [1, 2, 3]), masks_worst.draw_worst, 3.0),
     "ablation-components": (
         lambda: ablation.components(7, 12, 2, 16, 3, 0),
         ablation.draw_components,
