@@ -75,8 +75,7 @@ def residual_norm(X: Number) -> Number:
         ranges = high - low
         spread = ranges.amax(-1) if ranges.ndim > 1 else ranges.max()  # the second is faster
         # NaN and infinity in X show here, and so does a difference that overflows.
-        largest = spread.detach()
-        if spread.numel() and math.isfinite(largest.max() if spread.ndim else largest):
+        if spread.numel() and math.isfinite((spread.max() if spread.ndim else spread).item()):
             return spread * _HALVES.get(spread.dtype, 0.5)
     high, low = _column_range(X)
     return numeric.amax(_half(high) - _half(low), -1)
