@@ -43,6 +43,7 @@ def residual(device: str) -> Iterator[Case]:
             for n, d in (*((side, side) for side in SIDES), *SHAPES):
                 for limit in (False, True):
                     yield partial(against_torch, n, d, dtype, count, device, limit)
+        yield partial(five_calls, count, device)
         yield partial(against_2021, count, device)
 
 
@@ -57,6 +58,15 @@ def against_torch(
     with threads(count):
         times = compare(lambda: residual_norm(X), rivals, budget=0.4)
         return ratio(RESIDUAL, case, "residual_norm", times, target=target)
+
+
+def five_calls(count: int, device: str) -> Ratio:
+    """What few tokens cost at least: the calls of residual_norm without any check of its input."""
+    X, half = _tokens((SIDES[0], SIDES[0]), torch.float32, device), torch.tensor(0.5, device=device)
+    case = f"{SIDES[0]} × {SIDES[0]}, float32"
+    with threads(count):
+        times = compare(lambda: _half_range(X, half), column_extremes(X), budget=0.4)
+        return ratio(RESIDUAL, case, "its calls alone", times)
 
 
 def against_2021(count: int, device: str, ours: str = "residual_norm") -> Ratio:
@@ -79,6 +89,10 @@ def enumeration(d: int, device: str) -> Figure:
     """Seconds for one matrix."""
     M = _tokens((d, d), torch.float64, device)
     return figure(EXACT, f"d = {d}", "time", fastest(lambda: query_key_norm(M), 2), "s")
+
+
+def _half_range(X: Tensor, half: Tensor) -> Tensor:
+    return X.amax(-2).sub_(X.amin(-2)).max().mul_(half)
 
 
 def _tokens(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:

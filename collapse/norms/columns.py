@@ -8,10 +8,9 @@ from torch import Tensor
 _STRIPE = 64  # columns that torch reduces at once; what is left over takes ten times as long
 _FOLDED = 1024  # width to which narrow rows are laid side by side
 _LEFT_OVER = 1 << 14  # entries outside the stripes from which on laying rows out anew pays
-_BLOCK_BYTES = 1 << 20  # of one thread, to stay in its cache between the two reductions
+_BLOCK_BYTES = 1 << 19  # of one thread, to stay in its cache between the two reductions
 _WORK = 1 << 18  # entries from which on a second thread changes much
-_SHARED = 4  # threads that wait for each other want fewer and larger blocks
-_BLOCKS = 8  # fewer are not worth the trouble
+_BLOCKS = 16  # fewer are not worth the trouble
 
 
 def column_range(X: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +66,7 @@ def _laid_out(X: Tensor, threads: int) -> tuple[Tensor, Tensor]:
 
 def _by_blocks(X: Tensor, threads: int) -> tuple[Tensor, Tensor]:
     """The two reductions of one block after another."""
-    block = threads * (_SHARED if threads > 1 else 1) * _BLOCK_BYTES // X.element_size()
+    block = threads * _BLOCK_BYTES // X.element_size()
     if X.numel() < _BLOCKS * block:
         return X.amax(-2), X.amin(-2)
     n, d = X.shape[-2:]
