@@ -57,7 +57,7 @@ class Ensemble:
         """One step of Adam for every active member, with weight decay and projection."""
         leaves = {name: w.clone().requires_grad_() for name, w in self.parameters.items()}
         batch = self._sequences()
-        loss = assemble(self.plan, self.members, leaves).loss(*batch).sum()
+        loss = assemble(self.plan, self.members, leaves).training_loss(*batch).sum()
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         self.steps += 1
         for name, gradient in zip(leaves, gradients, strict=True):

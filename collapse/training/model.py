@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from collapse.attention import Network
+from collapse.kernels import times
+from collapse.training.forward import rows_read
 
 Parameters = dict[str, Tensor]
 WEIGHTS = ("query", "key", "value")
@@ -48,7 +50,7 @@ class Model:
 
     def logits(self, output: Tensor) -> Tensor:
         """What is read off the output of a stack: (E, B, n, d) → (E, B, r, vocabulary)."""
-        return output[..., list(self.read), :] @ self.readout[:, None]
+        return self._said(output[..., list(self.read), :])
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """The mean cross-entropy of each member in nats, shape (E,).
@@ -61,9 +63,12 @@ class Model:
 
     def loss_of(self, output: Tensor, targets: Tensor) -> Tensor:
         """The same for a given output of the stack, shape (E, B, n, d)."""
-        logits = self.logits(output)
-        right = targets.expand(logits.shape[:-1])[..., None]
-        return -logits.log_softmax(-1).gather(-1, right).flatten(1).mean(-1)
+        return _cross_entropy(self.logits(output), targets)
+
+    def training_loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """The same as ``loss`` up to rounding, made for gradients of many short sequences."""
+        rows = rows_read(self.network, self.inputs(tokens), self.read)
+        return _cross_entropy(self._said(rows), targets)
 
     def members(self, rows: Sequence[int]) -> Model:
         """The model of some of the members."""
@@ -72,3 +77,11 @@ class Model:
         network = net.replace(**weights, skip=net.skip[chosen])
         rest = {name: getattr(self, name)[chosen] for name in ("embedding", "position", "readout")}
         return replace(self, network=network, **rest)
+
+    def _said(self, rows: Tensor) -> Tensor:
+        return times(rows, self.readout[:, None])
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    right = targets.expand(logits.shape[:-1])[..., None]
+    return -logits.log_softmax(-1).gather(-1, right).flatten(1).mean(-1)
