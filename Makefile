@@ -11,6 +11,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PORT ?= 8000
+# Processes that run notebooks or tests at once; while this notebook measures, none beside it.
+WORKERS ?= 2
+TAKES_TIMES := execute:06-trade-off
 comma := ,
 
 # $(call debian,PROBE,PACKAGES): where PROBE fails, apt installs PACKAGES if we are root;
@@ -37,7 +40,8 @@ $(READY): constraints.txt pyproject.toml
 	@touch $@
 
 book: $(READY) ## execute changed notebooks, build the book, print where it lies
-	@$(BIN)/doit
+	@$(BIN)/doit $(TAKES_TIMES)
+	@$(BIN)/doit --process $(WORKERS)
 	@echo "the book: $(CURDIR)/_build/html/index.html"
 
 claims: $(READY) ## check every claim in all ways that apply, print the ledger
@@ -63,7 +67,7 @@ browser:
 	@$(call debian,command -v $${CHROMIUM:-chromium},chromium fonts-liberation)
 
 test: $(READY) browser book ## build the book if need be, run all tests, those in the browser included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 pdf: $(READY) browser ## print the whole book to _build/book.pdf
 	@$(BIN)/doit pdf

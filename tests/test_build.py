@@ -170,7 +170,7 @@ def book(tmp_path: Path) -> SmallBook:
 
 
 def test_a_change_runs_what_depends_on_it_and_nothing_else(book: SmallBook) -> None:
-    status, output = book.doit()
+    status, output = book.doit("--process", "2")
     assert (status, executed(output)) == (0, {"a", "b"}), output
     assert "Glued: 1.5" in book.text("book/intro")
     assert "verdict-holds" in book.html("book/intro")
@@ -245,7 +245,7 @@ def test_a_notebook_that_reads_the_record_runs_after_it(book: SmallBook) -> None
     book.runs({"a": run, "b": {**run, "needs": ["claims.json"]}})
     read = f"print(open('../_build/claims.json').read())\n{CODE['b']}"
     write_notebook(book.path("notebooks/b.ipynb"), TEXT["b"], read)
-    assert executed(book.doit("execute")[1]) == {"a", "b"}
+    assert executed(book.doit("--process", "2", "execute")[1]) == {"a", "b"}
     book.write("collapse/found.py", "MARK, FAILURES = 'undecided', []\n")
     assert executed(book.doit("execute")[1]) == {"b"}
     book.runs({"a": run, "b": {**run, "needs": ["wishes.json"]}})
@@ -303,7 +303,7 @@ def test_a_notebook_that_fails_stops_the_build_and_is_named(
     runs["b"]["timeout"] = timeout
     book.runs(runs)
     write_notebook(book.path("notebooks/b.ipynb"), TEXT["b"], code)
-    status, output = book.doit()
+    status, output = book.doit("--process", "2")
     assert status != 0
     assert re.search(message, output), output
     assert not book.path("_build/executed/b.ipynb").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,6 @@ from collapse import Network, diagnose
 from collapse.inspection.substitution import margin
 
 MODULES = [name for name in inspected.CASES if not name.startswith("network")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products gain nothing from several threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fingerprint(model: nn.Module) -> dict[str, Any]:
@@ -331,6 +322,8 @@ def test_long_inputs_are_cut_into_chunks() -> None:
     assert (report.sequences, report.tokens, report.lengths) == (2, 6, (3, 3))  # the last is single
     pieces = diagnose(network(), [X[:3], X[3:6]])
     assert numbers(pieces) == numbers(report)
+    assert ": 2 sequences, 3 tokens each" in str(report)
+    assert ": 1 sequence, 7 tokens\n" in str(diagnose(network(), X, margin=False))
 
 
 def test_batches_and_less_memory_give_the_same_numbers() -> None:

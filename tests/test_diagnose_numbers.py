@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import inspected
@@ -18,15 +17,6 @@ from collapse.inspection.report import Report
 TOLERANCE = 0.05
 # Norms of transformers round to float32 whatever the model's type; others are float64 throughout.
 ROUGH = {"Llama", "Qwen2", "Mistral"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products gain nothing from several threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=inspected.CASES)

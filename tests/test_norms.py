@@ -245,6 +245,7 @@ def test_the_infinity_to_one_norm_is_symmetric(M: torch.Tensor) -> None:
     assert_below(gap, 0.0, float(M.abs().sum()), 2 * M.numel())
 
 
+@pytest.mark.alone
 def test_d_20_takes_about_a_second() -> None:
     M = normal(20, 20, seed=5)
     start = time.perf_counter()

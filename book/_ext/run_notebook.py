@@ -65,7 +65,7 @@ def execute(
             kernel_name="python3",
             language="python",
             cwd=notebook.parent,
-            progress_bar=True,
+            progress_bar={"desc": notebook.stem},
             start_timeout=120,
             execution_timeout=timeout,
             extra_arguments=["--Application.log_level=ERROR"],
