@@ -125,7 +125,10 @@ def advance(sizes: Sizes, layer: int, state: State, phi0: Number) -> State:
     Source:
         rung-0
     """
-    bound = spread(sizes, layer, state, phi0)
+    return _advanced(sizes, layer, state, spread(sizes, layer, state, phi0))
+
+
+def _advanced(sizes: Sizes, layer: int, state: State, bound: Spread) -> State:
     step = _output(sizes, layer, state, bound)
     grown = bound.contraction * state.D
     return State(state.phi + step, state.D + grown, state.delta + step, state.kappa + grown)
@@ -191,7 +194,7 @@ def ladder(
         else:
             error = (1 + whole) * error + total * state.kappa + D0 * bound.moved
         if states is None:
-            state = advance(sizes, layer, state, phi0)
+            state = _advanced(sizes, layer, state, bound)
     return error
 
 

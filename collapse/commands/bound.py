@@ -10,6 +10,7 @@ from collapse.commands import Answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from torch import Tensor
 
 HELP = "Bound how close one layer comes to a deep network whose weights are at most eta"
 NOTES = {
@@ -71,6 +72,14 @@ def _bounds(a: Namespace, eta: float) -> dict[str, float | None]:
 
 def _bound(a: Namespace, eta: float, rung: int) -> float | None:
     """The bound of one rung; None where it is beyond float64."""
+    import torch
+
+    value = float(_values(a, torch.tensor([eta], dtype=torch.float64), rung))
+    return value if value < float("inf") else None
+
+
+def _values(a: Namespace, etas: Tensor, rung: int) -> Tensor:
+    """The bound of one rung at each of several η that increase; infinite beyond float64."""
     from dataclasses import replace
 
     import torch
@@ -79,15 +88,21 @@ def _bound(a: Namespace, eta: float, rung: int) -> float | None:
     from collapse.bounds.needs import entrywise_sizes
 
     # Equal heads enter by their sum: one head with values as large as all of theirs does the same.
-    one = entrywise_sizes(eta, a.layers, 1, a.width, a.key_width)
+    one = entrywise_sizes(etas, a.layers, 1, a.width, a.key_width)
     sizes = replace(one, head_value=a.heads * one.head_value, layer_value=a.heads * one.layer_value)
-    phi = torch.tensor(a.phi, dtype=torch.float64)
+    phi = torch.full_like(etas, a.phi)
     try:
         # One token has no diameter; several lie at most 2 phi apart.
-        value = float(ladder(sizes, phi, 2 * phi if a.tokens > 1 else 0 * phi, rung))
-    except ValueError:  # infinity times zero on the way
-        return None
-    return value if value < float("inf") else None
+        found: Tensor = ladder(sizes, phi, 2 * phi if a.tokens > 1 else 0 * phi, rung)
+        return found
+    except ValueError:  # infinity times zero on the way, at one of them or more
+        beyond = torch.full_like(etas, float("inf"))
+        if len(etas) == 1:
+            return beyond
+        half = len(etas) // 2
+        low = _values(a, etas[:half], rung)
+        rest = _values(a, etas[half:], rung) if low[-1] < float("inf") else beyond[half:]
+        return torch.cat([low, rest])
 
 
 def _floors(a: Namespace, eta: float) -> dict[str, float]:
@@ -117,23 +132,18 @@ def _lookup(a: Namespace) -> float:
 
 
 def _largest(a: Namespace, rung: int) -> float | None:
-    """The largest η whose bound is within the error, by bisection; None if every η is."""
+    """The largest η whose bound is within the error, to ten digits; None if every η is."""
+    import torch
+
     if (a.layers == 1 and rung in (1, 3)) or (a.tokens == 1 and rung > 1):
         return None  # the single layer is the network itself, or averages one token
-    low = high = 1.0
-    while _within(a, high, rung):
-        low, high = high, 2 * high
-    while not _within(a, low, rung):
-        low, high = low / 2, low
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(a, middle, rung) else (low, middle)
-    return low
-
-
-def _within(a: Namespace, eta: float, rung: int) -> bool:
-    bound = _bound(a, eta, rung)
-    return bound is not None and bound <= a.error
+    # For the sizes and errors that are let in, it lies between the first two ends.
+    points = 2 ** torch.arange(-300, 301, dtype=torch.float64)
+    for _ in range(5):
+        inside = int((_values(a, points[1:-1], rung) <= a.error).sum())
+        low, high = points[inside], points[inside + 1]
+        points = low + (high - low) * torch.linspace(0, 1, 513, dtype=torch.float64)
+    return float(low - (high - low))  # a step below, farther than rounding moves the bound
 
 
 def _shown(data: dict[str, Any]) -> list[RenderableType]:
