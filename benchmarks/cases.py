@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from benchmarks.compile import COMPILE, compiled
 from benchmarks.learning import ADVERSARY, TRAINING, adversary, training
 from benchmarks.memory import MEMORY, memory
 from benchmarks.networks import (
@@ -29,4 +30,5 @@ GROUPS: dict[str, Callable[[str], Iterator[Case]]] = {
     EXACT: exact_norm,
     ADVERSARY: adversary,
     MEMORY: memory,
+    COMPILE: compiled,
 }

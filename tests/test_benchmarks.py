@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import speed_table
 
-from benchmarks import __main__, record, tokens
+from benchmarks import __main__, compile, record, tokens
 from benchmarks.cases import GROUPS
 from benchmarks.record import Case, Figure, Ratio, figure, load, measure, met_by, ratio, save
 from benchmarks.timing import FEWEST, RESOLUTION, Times, compare, threads
+
+ALL = ("ratios", "figures")
 
 
 def spin(seconds: float) -> None:
@@ -22,6 +24,7 @@ def spin(seconds: float) -> None:
         pass
 
 
+@pytest.mark.alone
 def test_two_equal_sides_seem_equal_and_unequal_ones_do_not() -> None:
     equal = compare(lambda: spin(2e-4), {"same": lambda: spin(2e-4)}, 0.05)
     assert abs(equal.ours / equal.theirs - 1) <= RESOLUTION
@@ -30,6 +33,7 @@ def test_two_equal_sides_seem_equal_and_unequal_ones_do_not() -> None:
     assert half.quartiles[0] <= half.quartiles[1] < 1
 
 
+@pytest.mark.alone
 def test_the_fastest_rival_counts_and_a_far_slower_one_drops_out() -> None:
     calls = {"slow": 0}
 
@@ -95,6 +99,12 @@ def test_some_groups_write_no_file_unless_one_is_named(
     assert len(load(tmp_path / "toy.json")["ratios"]) == 1
 
 
+def test_what_the_book_says_of_few_tokens_was_measured() -> None:
+    """With as few calls as possible, and no check, torch does not meet the target either."""
+    lines = [line for line in load(record.RESULTS)["ratios"] if line["ours"] == "its calls alone"]
+    assert lines and all(line["ratio"] > tokens.TORCH_LIMIT for line in lines)
+
+
 def test_every_group_has_cases_on_each_device() -> None:
     for name, cases in GROUPS.items():
         for device in ("cpu", "cuda"):
@@ -123,8 +133,44 @@ def test_the_table_shows_both_devices_side_by_side() -> None:
     assert "On the GPU" not in speed_table.rows_of({"CPU": lines(2.0)}, "toy")[0]
 
 
+def test_without_a_compiler_nothing_is_compiled_and_the_table_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(device: str) -> None:
+        raise AssertionError("something was compiled")
+
+    monkeypatch.setattr(compile, "_in_a_process", fails)
+    monkeypatch.setattr(compile, "CXX", "no-such-compiler")
+    (told,) = (case() for case in compile.compiled("cpu"))
+    assert isinstance(told, Figure) and (told.quantity, told.value) == ("C++ compilers found", 0)
+    # The control: any program will do for the name of a compiler.
+    monkeypatch.setattr(compile, "CXX", "sh")
+    assert len(list(compile.compiled("cpu"))) == 1 + 2 * len(compile.CALLS)
+
+
+@pytest.mark.parametrize("name", compile.CALLS)
+def test_each_call_compiles_one_function_and_runs(name: str) -> None:
+    made: list[object] = []
+
+    def wrap(function: Callable[..., object]) -> Callable[..., object]:
+        made.append(function)
+        return function
+
+    found = compile.CALLS[name][0]("cpu", wrap)()
+    assert len(made) == 1 and found is not None
+
+
+def test_what_the_book_says_of_compiling_is_what_was_measured() -> None:
+    results = load(record.RESULTS)
+    lines = {part: [x for x in results[part] if x["group"] == "compile"] for part in ALL}
+    found, *first = [line["value"] for line in lines["figures"]]
+    assert found == 1 and len(first) == len(lines["ratios"]) == len(compile.CALLS)
+    for seconds, line in zip(first, lines["ratios"], strict=True):
+        assert line["ratio"] < 1.5 and seconds > 100 * line["theirs_seconds"]
+
+
 def test_the_committed_results_are_complete() -> None:
     results = load(record.RESULTS)
-    groups = {line["group"] for part in ("ratios", "figures") for line in results[part]}
+    groups = {line["group"] for part in ALL for line in results[part]}
     assert groups == set(GROUPS)
     assert results["commit"] and results["machine"]["name"] and results["versions"]["torch"]

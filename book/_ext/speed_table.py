@@ -7,6 +7,7 @@ benchmarks/results-cuda.json exists, the numbers of the GPU stand in a column of
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ class SpeedTable(SphinxDirective):
         group = nodes.tgroup(cols=len(head))
         group += [nodes.colspec(colwidth=1) for _ in head]
         group += [nodes.thead("", _row(head)), nodes.tbody("", *map(_row, rows))]
-        return [nodes.table("", group, classes=["speed-table"])]
+        kind = ["ratios"] * ("Ratio" in head) + ["gpu"] * ("On the GPU" in head)
+        return [nodes.table("", group, classes=["speed-table", "stacked", *kind])]
 
 
 class SpeedMachine(SphinxDirective):
@@ -159,8 +161,20 @@ def measured_on(results: Line) -> str:
     )
 
 
+def unbroken(text: str) -> str:
+    """The text with formulas, and numbers with their units, kept on one line.
+
+    >>> unbroken("100 × 10, 7 µs").replace(chr(160), "_")
+    '100_×_10, 7_µs'
+    """
+    return re.sub(r" (?=[×=] )|(?<=[×=≤≥]) |(?<=\d) (?=\S{1,3}$)", "\N{NO-BREAK SPACE}", text)
+
+
 def _row(cells: list[str]) -> nodes.row:
-    return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
+    row = nodes.row("", *(nodes.entry("", nodes.paragraph("", unbroken(cell))) for cell in cells))
+    # A number without a counterpart stands in the column of the ratios.
+    row["classes"] += ["alone"] * (len(cells) > 5 and not cells[3])
+    return row
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

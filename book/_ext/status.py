@@ -144,7 +144,7 @@ def chapters(env: BuildEnvironment) -> list[nodes.Node]:
     ]
     total = sum(run["seconds"] for run in found.values())
     rows.append(("All notebooks", minutes(total), "", "", ""))
-    return [table(("Page", "Run time", "Executed", "At commit", "Device"), rows)]
+    return [table(("Page", "Run time", "Executed", "At commit", "Device"), rows, "stacked")]
 
 
 def claims(env: BuildEnvironment) -> list[nodes.Node]:
@@ -246,12 +246,12 @@ TABLES: dict[str, Callable[[BuildEnvironment], list[nodes.Node]]] = {
 }
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> nodes.table:
+def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], *classes: str) -> nodes.table:
     """A table; words stay words, nodes stay nodes."""
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in head), cols=len(head))
     group += nodes.thead("", _row(head))
     group += nodes.tbody("", *(_row(row) for row in rows))
-    return nodes.table("", group, classes=["status-table"])
+    return nodes.table("", group, classes=["status-table", *classes])
 
 
 def told(line: str) -> list[nodes.Node]:
