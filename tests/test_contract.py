@@ -341,6 +341,21 @@ def test_one_per_cent_is_noticed_at_every_place_of_a_committed_figure(
     assert compare(label, old, old, rules).state == "same"
 
 
+@pytest.mark.parametrize("label", ["cost-learned", "explorer-training"])
+def test_a_network_that_learns_in_the_place_of_one_that_does_not_is_noticed(
+    label: str, rules: Tolerances
+) -> None:
+    old = load(COMMITTED[label])
+    curves = [line for panel in old["panels"] for line in panel["series"] if len(line["x"]) > 2]
+    learnt = [line for line in curves if line["y"][-1] < 0.1]
+    others = [line for line in curves if line["y"][-1] > 1]
+    assert learnt and others and len(learnt) + len(others) == len(curves)
+    for line, other in ((learnt[0], others[0]), (others[0], learnt[0])):
+        kept, line["y"] = line["y"], other["y"]
+        assert compare(label, load(COMMITTED[label]), old, rules).state == "different"
+        line["y"] = kept
+
+
 def test_every_rule_is_used(rules: Tolerances) -> None:
     used = {
         rules.rule(label, place)

@@ -232,6 +232,14 @@ def test_curves_are_those_of_the_runs(made: dict[str, tuple[FigureData, Draw]]) 
     assert data.parameters["guess"] == pytest.approx(math.log(2))
 
 
+def test_curves_go_on_to_the_last_step_when_all_networks_are_finished() -> None:
+    (run,) = early = [train(replace(PLAN, done=100.0))]
+    assert run.looks == [0]
+    for curve in explorer_grids.training_curves(early).panels[0].series:
+        assert curve.x == [0, 2, 4, 6]
+        assert curve.y == [curve.y[0]] * 4
+
+
 # --- the directive -------------------------------------------------------------------------------
 
 PAGE = """# A page

@@ -59,6 +59,7 @@ def test_the_figure_is_drawn_and_written(
 # --- time --------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.label("linear-time")
 def test_exact_attention_is_quadratic_and_rung_2_far_below_it() -> None:
     exact, rung = clock().panels[0].series
@@ -179,3 +180,14 @@ def test_the_trained_networks_start_at_chance_and_keep_their_settings() -> None:
     assert names == [f"{kind}, seed {i}" for kind in kinds for i in (0, 1)]
     assert all(1.5 < line.y[0] < 4 for line in panel.series[:-1])
     assert data("learned").parameters["steps"] == 4
+
+
+def test_the_number_of_points_does_not_depend_on_when_a_network_has_learnt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(induction._PLAN, "check", 3)
+    for done in (0.0, 100.0):  # nobody, and everybody before the first step
+        monkeypatch.setitem(induction._PLAN, "done", done)
+        *runs, _ = induction.learned(3, 7, 8, 2).panels[0].series
+        assert [line.x for line in runs] == [[0, 3, 6, 7]] * 4
+        assert all((len(set(line.y)) == 1) == (done > 0) for line in runs)

@@ -3,10 +3,11 @@
 (() => {
   if (!window.tippy) return;
 
-  // A preview repeats a part of a page: without its ids, and without the marks for linking to it.
+  // A preview repeats a part of a page: without its ids, and without the links beside it to itself
+  // and to its source.
   const withoutIds = (html) => {
     const part = new DOMParser().parseFromString(html, "text/html");
-    part.querySelectorAll(".headerlink").forEach((mark) => mark.remove());
+    part.querySelectorAll(".headerlink, a:has(> .viewcode-link)").forEach((mark) => mark.remove());
     part.querySelectorAll("[id]").forEach((node) => node.removeAttribute("id"));
     const { innerHTML } = part.body;
     return part.querySelector("body > dt") ? `<dl class="py">${innerHTML}</dl>` : innerHTML;

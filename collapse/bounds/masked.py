@@ -87,15 +87,15 @@ def centre_factors(weights: Sequence[Number], centres: int, steps: int) -> list[
 def walk_factors(weights: Sequence[Number], longest: int) -> list[Number]:
     r"""The same for a mask whose only cycles are self-loops, with a single centre.
 
-    .. math:: \tau(P_t \cdots P_1) \le \Pr[\mathrm{Bin}(t, \varepsilon) < h]
-        = \sum_{k < h} \binom{t}{k} \varepsilon^k (1 - \varepsilon)^{t - k} ,
+    .. math:: \tau(P_t \cdots P_1) \le \Pr[\mathrm{Bin}(t, \varepsilon) < R]
+        = \sum_{k < R} \binom{t}{k} \varepsilon^k (1 - \varepsilon)^{t - k} ,
 
-    where h is the length of a longest path. With a floor for each layer, the number of successes
+    where R is the length of a longest path. With a floor for each layer, the number of successes
     in independent trials of those chances. Attained at every t by a window of one token.
 
     Args:
         weights: :math:`\varepsilon_1, \dots, \varepsilon_t`, each in [0, 1].
-        longest: h ≥ 1.
+        longest: R ≥ 1.
 
     Returns:
         t + 1 bounds, after 0, 1, …, t layers.
@@ -111,7 +111,7 @@ def walk_factors(weights: Sequence[Number], longest: int) -> list[Number]:
     """
     require(longest >= 1, "longest", "at least one", longest)
     one = 1 + 0 * weights[0] if len(weights) else 1
-    # chance[k] of exactly k moves so far; with h moves the walk has arrived.
+    # chance[k] of exactly k moves so far; with R moves the walk has arrived.
     chance = [one] + [0 * one] * (longest - 1)
     bounds = [one]
     for weight in weights:

@@ -17,13 +17,7 @@ from collapse.bounds.equilibria import equilibrium_multipliers, symmetric_multip
 from collapse.exact import ExactNetwork
 from collapse.figures.data import Axis, FigureData, Panel, series
 from collapse.figures.style import COLOURS, INK
-from collapse.layernorm import (
-    SECOND,
-    UNDECIDED,
-    repelling_slope,
-    tangent_jacobian,
-    two_token_limits,
-)
+from collapse.layernorm import UNDECIDED, repelling_slope, tangent_jacobian, two_token_limits
 from collapse.numeric import Number
 from collapse.witnesses.layernorm import equilibrium, two_tokens
 
@@ -181,12 +175,6 @@ def draw_basins(axes: Sequence[Axes], data: FigureData) -> None:
     axes[0].text(3.5, 45, "(0, 1)", ha="center")
     axes[1].text(70, 205, "second\nlimit", ha="center", va="center")
     axes[1].text(0, 100, "(0, 1)", ha="center")
-
-
-def share(data: FigureData, panel: int) -> float:
-    """The part of all cells of a panel that go to the second limit."""
-    cells = torch.tensor(data.panels[panel]["limit"].z)
-    return float((cells == SECOND).double().mean())
 
 
 def stretch(w: float, point: Sequence[float], digits: int = 60) -> float:

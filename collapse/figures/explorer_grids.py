@@ -17,7 +17,7 @@ from collapse.bounds.needs import entrywise_sizes
 from collapse.figures.data import Axis, FigureData, Panel, Series, series
 from collapse.figures.orders import rung_errors
 from collapse.figures.style import COLOURS, INK
-from collapse.figures.training import LOSS, bounds_of, settings, shade
+from collapse.figures.training import LOSS, bounds_of, losses_to_the_end, settings, shade
 from collapse.rungs import RUNGS
 from collapse.tasks import Recall
 from collapse.training.run import Trained
@@ -126,8 +126,9 @@ def training_curves(runs: Sequence[Trained]) -> FigureData:
     assert isinstance(task, Recall)
     panels = []
     for run in runs:
+        looks, losses = losses_to_the_end(run)
         lines = [
-            series(f"η = {eta:g}, seed {run.plan.members[i].seed}", run.looks, run.losses[:, i])
+            series(f"η = {eta:g}, seed {run.plan.members[i].seed}", looks, losses[:, i])
             for eta in bounds_of(run, skip=1.0)
             for i in run.where(eta=eta, skip=1.0)
         ]

@@ -13,6 +13,7 @@ from collapse.bounds import collapse_bound
 from collapse.bounds.needs import induction_contraction, induction_gap
 from collapse.figures.data import Axis, FigureData, Panel, Series, series
 from collapse.figures.style import COLOURS, INK
+from collapse.figures.training import losses_to_the_end
 from collapse.norms import dobrushin, token_norm
 from collapse.rungs import surrogate
 from collapse.softmax import oscillation, retrieval_threshold
@@ -166,13 +167,14 @@ def learned(heads: int, steps: int, batch: int, seeds: int) -> FigureData:
 
     Args:
         heads: Heads of the one layer; two layers have 2 each.
-        steps: Steps of Adam, the same for both; a network that has learnt the task stops early.
+        steps: Steps of Adam; a network that has learnt the task stops and keeps its last loss.
         batch: Sequences a step.
         seeds: Networks of each kind.
 
     Returns:
-        One panel against the step: a series for each network, such as "one layer of 8 heads,
-        seed 0", and the loss "order unseen" of whoever does not see which value follows which key.
+        One panel against the step, to the last one: a series for each network, such as "one layer
+        of 8 heads, seed 0", and the loss "order unseen" of whoever does not see which value follows
+        which key.
 
     Source:
         large-weights-suffice
@@ -181,11 +183,9 @@ def learned(heads: int, steps: int, batch: int, seeds: int) -> FigureData:
     lines = []
     for depth, size in ((2, 2), (1, heads)):
         plan = Plan("recall", depth, members, heads=size, steps=steps, batch=batch, **_PLAN)
-        run = train(plan)
+        looks, losses = losses_to_the_end(train(plan))
         kind = f"{'one layer' if depth == 1 else 'two layers'} of {size} heads"
-        lines += [
-            series(f"{kind}, seed {seed}", run.looks, run.losses[:, seed]) for seed in range(seeds)
-        ]
+        lines += [series(f"{kind}, seed {seed}", looks, losses[:, seed]) for seed in range(seeds)]
     guess = Recall().guess
     lines.append(series("order unseen", [0, steps], [guess, guess]))
     panel = Panel("", Axis("steps of training"), Axis("held-out loss", "nats"), tuple(lines))

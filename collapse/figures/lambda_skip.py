@@ -101,7 +101,7 @@ def draw_one_layer(axes: Sequence[Axes], data: FigureData) -> None:
     (ax,), (panel,) = axes, data.panels
     line, family, merged = (panel[n] for n in ("guaranteed", "sharp family", "two tokens merged"))
     low, middle, least = (panel[f"{n}"] for n in ("random 5%", "random 50%", "least random"))
-    ax.axvline(1, color=INK, lw=0.8, ls=":")
+    ax.axvline(1, ymax=0.72, color=INK, lw=0.8, ls=":")  # up to the legend
     ax.fill_between(line.x, line.y, -0.1, color=COLOURS["sky"], alpha=0.3, lw=0)
     ax.plot(line.x, line.y, color=COLOURS["blue"], label="guaranteed")
     ax.plot(family.x[::2], family.y[::2], "o", ms=5, mfc="none", mec=INK, label="sharp family")
@@ -244,7 +244,7 @@ def draw_guarantees(axes: Sequence[Axes], data: FigureData) -> None:
              ("J24, half", COLOURS["red"], "-"))  # fmt: skip
     for name, colour, style in looks:
         top.plot(maps[name].x, maps[name].y, color=colour, ls=style, lw=2)
-    top.axvline(1, color="white", lw=1.2, ls=":")
+    top.axvline(1, color=INK, lw=1.2, ls=":")
     for text, x in (("skip-drift", 7.5), ("J24", 1300)):
         top.text(x, 5, text, ha="right", va="center")
     top.set(xlim=(grid.x[0], grid.x[-1]), ylim=(grid.y[0], grid.y[-1]))

@@ -276,7 +276,7 @@ def temperature(
 
     Returns:
         A panel of diameters; and one of the quotient of 1 − rate over the second half of the
-        layers and 1 − λ₂: its median and the range of 90 % of the networks.
+        layers and 1 − λ₂: its median and the range of 90% of the networks.
 
     Source:
         masked-rate

@@ -153,9 +153,9 @@ def _typical(trial: Trial, samples: int, generator: torch.Generator) -> list[flo
 
 
 def draw_slack(axes: Sequence[Axes], data: FigureData) -> None:
-    """A dot for the tightest case, its name on the right; a bar and a tick for random ones."""
+    """A dot for the tightest case, beyond the bound its ratio; a bar and a tick for random ones."""
     (ax,), (panel,) = axes, data.panels
-    names, false = data.parameters["tightest"], data.parameters["false as stated"]
+    names, false = data.parameters["labels"], data.parameters["false as stated"]
     low, middle, high = (panel[f"random cases {level:.0%}"].x for level in QUANTILES)
     for row, ratio in enumerate(panel["tightest found"].x):
         beyond = ratio > _ROOM
@@ -165,10 +165,11 @@ def draw_slack(axes: Sequence[Axes], data: FigureData) -> None:
         ax.plot(ends, [row] * 2, **bar)
         ax.plot([min(middle[row], _ROOM)], [row], "|", color=INK, ms=8, mew=1.6)
         ax.plot([min(ratio, _ROOM)], [row], marker, color=colour, ms=6, zorder=3, clip_on=False)
-        text = f"{names[row]} ({_written(ratio)})" if beyond else names[row]
-        ax.text(1.05, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+        if beyond:
+            place: Any = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
+            ax.text(1.04, row, _written(ratio), **place)
     ax.axvline(1, color=INK, lw=1, ls="--", zorder=1)
-    ax.set_yticks(range(len(names)), data.parameters["labels"], fontsize=9.5)
+    ax.set_yticks(range(len(names)), names, fontsize=9.5)
     ax.set(xlim=(0, _ROOM), ylim=(len(names) - 0.4, -0.6))
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
     ax.set_xlabel(panel.x.name, labelpad=7)

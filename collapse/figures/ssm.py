@@ -297,15 +297,30 @@ KINDS: dict[str, dict[str, Draw]] = {
 _STYLES = {"linear attention": "--", "softmax, gated": "--", "Mamba-2, gated": ":"}
 
 
+def _spreads(draw: Draw, depth: int, tokens: int, width: int, seed: int) -> Tensor:
+    """Largest distances after each layer of a random stack, and the same up to sign, (2, L + 1)."""
+    g = torch.Generator().manual_seed(seed)
+    X = _normal(tokens, width, generator=g)
+    X[:, 0] = X[:, 0].abs() + 0.1
+    steps = [unit_rows(X)]
+    for _ in range(depth):
+        V = torch.linalg.qr(_normal(width, width, generator=g)).Q
+        steps.append(unit_rows(draw(g, width, V)(steps[-1])))
+    trace = torch.stack(steps)
+    side = torch.sign((trace * trace[:, :1]).sum(-1, keepdim=True))
+    return torch.stack((diameter(trace, 2), diameter(side * trace, 2)))
+
+
 def collapsing(depth: int, tokens: int, width: int, samples: int, seed: int) -> FigureData:
     """The farthest two tokens over depth, without skips, tokens of length 1 after each layer.
 
     Args:
         depth: Number of layers.
-        tokens: Number of tokens.
+        tokens: Number of tokens, in a half-space.
         width: Features d, at most 8.
-        samples: Inputs of which the median is taken, with tokens in a half-space.
-        seed: Seed of weights and tokens.
+        samples: Random stacks of which the median is taken, each with an input of its own:
+            inputs of one stack rise and fall together.
+        seed: Seed of the first stack and its tokens; the others count on.
 
     Returns:
         Two panels of series by mixer; for the signed one also "up to sign", with each token turned
@@ -318,21 +333,11 @@ def collapsing(depth: int, tokens: int, width: int, samples: int, seed: int) -> 
     for title, kinds in KINDS.items():
         lines = []
         for name, draw in kinds.items():
-            g = torch.Generator().manual_seed(seed)
-            X = _normal(samples, tokens, width, generator=g)
-            X[..., 0] = X[..., 0].abs() + 0.1
-            X = unit_rows(X)
-            spread, signless = [diameter(X, 2)], [diameter(X, 2)]
-            for _ in range(depth):
-                V = torch.linalg.qr(_normal(width, width, generator=g)).Q
-                X = unit_rows(draw(g, width, V)(X))
-                spread.append(diameter(X, 2))
-                side = torch.sign((X * X[:, :1]).sum(-1, keepdim=True))
-                signless.append(diameter(side * X, 2))
-            lines.append(series(name, range(depth + 1), torch.stack(spread).median(1).values))
+            found = [_spreads(draw, depth, tokens, width, seed + k) for k in range(samples)]
+            spread, signless = torch.stack(found).median(0).values
+            lines.append(series(name, range(depth + 1), spread))
             if "signed" in name:
-                turned = torch.stack(signless).median(1).values
-                lines.append(series(f"{name}, up to sign", range(depth + 1), turned))
+                lines.append(series(f"{name}, up to sign", range(depth + 1), signless))
         axes = Axis("layers"), Axis("largest distance", scale="log")
         panels.append(Panel(title, *axes, tuple(lines)))
     settings = {"depth": depth, "tokens": tokens, "width": width, "samples": samples}

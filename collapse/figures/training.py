@@ -39,6 +39,21 @@ def bounds_of(run: Trained, **where: Any) -> list[float]:
     return sorted({run.plan.members[i].eta for i in run.where(**where)})
 
 
+def losses_to_the_end(run: Trained) -> tuple[list[int], torch.Tensor]:
+    """Held-out losses at every look that the plan has, however early the last member finished.
+
+    Args:
+        run: Any run.
+
+    Returns:
+        The steps 0, check, 2·check, ... and the last one, and the losses there, shape (looks, E);
+        a finished member keeps its last loss.
+    """
+    looks = sorted({*range(0, run.plan.steps, run.plan.check), run.plan.steps})
+    after = run.losses[-1:].expand(len(looks) - len(run.looks), -1)
+    return looks, torch.cat((run.losses, after))
+
+
 def loss_by_depth(runs: Sequence[Trained]) -> FigureData:
     """Final loss on recall against depth, for every bound η.
 
@@ -253,7 +268,7 @@ def skip_ablation(runs: Sequence[Trained], small: float, large: float) -> Figure
     across = Axis("weights and skip")
     panels = (
         Panel("what is learnt", across, LOSS, tuple(losses)),
-        Panel("what is kept", across, Axis("ρ(X_L) ÷ ρ(X₀)", scale="log"), tuple(kept)),
+        Panel("what is kept", across, Axis("ρ(X$_L$) ÷ ρ(X)", scale="log"), tuple(kept)),
     )
     parameters = {**settings(runs[0]), "small": small, "large": large, "cells": list(CELLS)}
     return FigureData("trained-skips", panels, parameters, dtype="float32")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from collapse.figures.data import Axis, FigureData, Panel, Series, series
 from collapse.figures.style import COLOURS, INK
-from collapse.figures.training import LAYER, LOSS, plain_ticks, settings
+from collapse.figures.training import LAYER, LOSS, losses_to_the_end, plain_ticks, settings
 from collapse.rungs import RUNGS
 from collapse.training.measures import layer_measures, rung_errors
 from collapse.training.run import Trained, held_out
@@ -50,8 +50,8 @@ def residual_tracking(run: Trained, etas: Sequence[float]) -> FigureData:
             traced["contraction"][eta].append(measures.contraction)
             traced["rungs"][eta].append(rung_errors(model, tokens))
     axes = {
-        "residual": (Axis("ρ(X_ℓ)", scale="log"), range(run.plan.depth + 1), "layer"),
-        "contraction": (Axis("factor K_ℓ", scale="log"), range(1, run.plan.depth + 1), "layer"),
+        "residual": (Axis("ρ(X$_ℓ$)", scale="log"), range(run.plan.depth + 1), "layer"),
+        "contraction": (Axis("factor K$_ℓ$", scale="log"), range(1, run.plan.depth + 1), "layer"),
         "rungs": (Axis("relative error", scale="log"), RUNGS, "rung"),
     }
     panels = []
@@ -119,16 +119,15 @@ def inits_compared(run: Trained) -> FigureData:
     models = {step: run.model(step) for step in steps}
     residual = torch.stack([layer_measures(m, tokens).residual[:, -1] for m in models.values()])
     error = torch.stack([rung_errors(m, tokens)[:, 3] for m in models.values()])
-    looks = [step for step in run.looks if step > 0]
-    losses = run.losses[len(run.looks) - len(looks) :]
+    looks, losses = losses_to_the_end(run)
 
     def curves(x: Sequence[float], values: torch.Tensor) -> tuple[Series, ...]:
         each = [spread(name, x, values[:, run.where(init=name)]) for name in names]
         return tuple(part for parts in each for part in parts)
 
     panels = (
-        Panel("", STEP, LOSS, curves(looks, losses)),
-        Panel("", STEP, Axis("ρ(X_L)", scale="log"), curves(steps, residual)),
+        Panel("", STEP, LOSS, curves(looks[1:], losses[1:])),  # the first is at step 0
+        Panel("", STEP, Axis("ρ(X$_L$)", scale="log"), curves(steps, residual)),
         Panel("", STEP, Axis("error of rung 3 ÷ ‖S(X)‖", scale="log"), curves(steps, error)),
     )
     return FigureData("trained-inits", panels, settings(run), dtype="float64")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from collapse.bounds.weighted_pairs import two_token_mixer
@@ -137,6 +138,7 @@ def draw_through_depth(axes: Sequence[Axes], data: FigureData) -> None:
             ax.plot(curve.x, curve.y, color=COLOURS[shade], label=curve.name)
         ax.axhline(1.1e-16, color=INK, lw=0.8, ls=":")
         ax.set_ylim(1e-17, 3)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     handles, names = axes[0].get_legend_handles_labels()
     axes[0].figure.legend(handles, names, loc="outside lower center", ncols=3)
 

@@ -38,7 +38,7 @@ def _oscillations(ax: Any, report: Report) -> None:
         for values, value in zip((low, middle, high), head.oscillation, strict=True):
             values.append(value)
     ax.vlines(xs, low, high, color=BLUE, alpha=0.35, lw=1.2)
-    ax.plot(xs, middle, "o", ms=3, color=BLUE, label="a head: median, 5 % to 95 %")
+    ax.plot(xs, middle, "o", ms=3, color=BLUE, label="a head: median, 5% to 95%")
     need = [h.threshold for h in report.heads if h.threshold is not None]
     if need:
         ax.axhline(sorted(need)[len(need) // 2], color=INK, ls="--", lw=1, label="log(m − 1)")

@@ -171,6 +171,8 @@ def _head_row(head: HeadReport) -> tuple[str, ...]:
 def title(report: Report) -> str:
     """What was measured, in one line."""
     short, long = report.lengths
+    if report.sequences == 1:
+        return f"{report.model}: 1 sequence, {long} tokens"
     length = f"{long} tokens each" if short == long else f"{short} to {long} tokens each"
     return f"{report.model}: {report.sequences} sequences, {length}"
 

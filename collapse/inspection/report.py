@@ -17,7 +17,7 @@ class HeadReport:
     Attributes:
         query_key: β_p(M) for p = 1, 2, gains and 1/√d_k folded in.
         value: ν_p(V) for p = 1, 2, gain and output projection folded in.
-        oscillation: 5 %, 50 % and 95 % quantiles of the oscillation θ of a row's logits.
+        oscillation: 5%, 50% and 95% quantiles of the oscillation θ of a row's logits.
         largest_oscillation: The largest θ of all rows.
         tv: Median distance of a row from uniform attention, in total variation.
         tv_bound: Median of tanh(θ/4), which bounds it row by row.

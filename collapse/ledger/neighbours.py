@@ -30,9 +30,9 @@ CLAIMS = (
         source="ours, in the setting of W24",
         provenance=Provenance.OURS,
         statement=r"If self-loops are the only cycles of the mask graph, one token is reached by"
-        r" all, the longest path has $h$ edges and every weight on an edge is at least"
+        r" all, the longest path has $R$ edges and every weight on an edge is at least"
         r" $\varepsilon$, then $\tau(P_t\cdots P_1) \le \Pr[\operatorname{Bin}(t, \varepsilon) <"
-        r" h]$, which decays like $(1-\varepsilon)^t$ up to a power of $t$. The window of one"
+        r" R]$, which decays like $(1-\varepsilon)^t$ up to a power of $t$. The window of one"
         r" earlier token attains it for all $t$, $n$ and $\varepsilon \le \tfrac12$.",
         hypotheses=r"Self-loops at every token, no skips, no normalisation.",
         verdict=Verdict.HOLDS,

@@ -32,21 +32,21 @@ B, ETA, W = symbols("b eta w", positive=True)
 @proves("ln-orthogonal", "projected_weight", "centre_factors")
 def averages_again() -> Proof:
     """Normalised averages are averages of the projections; what two tokens attain; N contracts."""
-    p, h1, h2, y1, y2, eps, c = symbols("p h_1 h_2 y_1 y_2 varepsilon c", positive=True)
-    share = p * h1 / (p * h1 + (1 - p) * h2)
-    mean = (p * h1 * y1 + (1 - p) * h2 * y2) / (p * h1 + (1 - p) * h2)
+    p, c1, c2, y1, y2, eps, c = symbols("p c_1 c_2 y_1 y_2 varepsilon c", positive=True)
+    share = p * c1 / (p * c1 + (1 - p) * c2)
+    mean = (p * c1 * y1 + (1 - p) * c2 * y2) / (p * c1 + (1 - p) * c2)
     weight = projected_weight(eps, c)
     (_, factor) = centre_factors([weight], 1, 1)
     # Token 1 sees itself alone and is at height c; token 2 pays it ε and is at height 1.
-    after = mean.subs({p: eps, h1: c, h2: 1})
-    r, t, angle = symbols("r t theta", positive=True)
-    apart = r**2 + t**2 - 2 * r * t * sympy.cos(angle)
+    after = mean.subs({p: eps, c1: c, c2: 1})
+    s, other, angle = symbols("s s' theta", positive=True)
+    apart = s**2 + other**2 - 2 * s * other * sympy.cos(angle)
     unit = 2 - 2 * sympy.cos(angle)
     return Proof(
         "ln-orthogonal",
         (
             confirm(
-                "The projection of an average with weights $p$, $1 - p$ of tokens $h_jy_j$ is an"
+                "The projection of an average with weights $p$, $1 - p$ of tokens $c_jy_j$ is an"
                 " average of the $y_j$:",
                 Eq(mean, share * y1 + (1 - share) * y2),
             ),
@@ -56,9 +56,9 @@ def averages_again() -> Proof:
                 Eq((after - y1) / (y2 - y1), factor),
             ),
             confirm(
-                "For $r = \\lVert y\\rVert$ and $t = \\lVert y'\\rVert$, both at least 1,"
+                "For $s = \\lVert y\\rVert$ and $s' = \\lVert y'\\rVert$, both at least 1,"
                 " normalising brings $y$ and $y'$ nearer by a sum of two terms $\\ge 0$:",
-                Eq(apart - unit, (r - t) ** 2 + (r * t - 1) * unit),
+                Eq(apart - unit, (s - other) ** 2 + (s * other - 1) * unit),
             ),
         ),
     )

@@ -169,7 +169,7 @@ def one_layer() -> Proof:
     excess = Eq(3 * (1 + 2 * y) - (1 + 2 * y**2) * (2 + y), (1 - y) * (1 + 6 * y + 2 * y**2))
     confirm("a third", excess)
     steps = (
-        _named("The inputs have one mean:", r"\bar x - \tilde x", means, Integer(0)),
+        _named("The inputs have one mean:", r"\bar x - \bar{\tilde x}", means, Integer(0)),
         _named(
             "Half the gap at the zero token is the package's floor:",
             r"\tfrac12(S(X) - S(\tilde X))_1",

@@ -21,7 +21,7 @@ from collapse.symbolic.proof import Proof, Step, confirm, proves
 
 A, B, ETA = sympy.symbols("a b eta", positive=True)
 REST = sympy.symbols("u f s alpha", positive=True)
-SIGMA, T, P, Q, Z, X = sympy.symbols("sigma t p q z x", real=True)
+SIGMA, OTHER, X, Y, Z = sympy.symbols("sigma x' x y z", real=True)
 
 
 def _shown(text: str, left: Expr, right: Expr, name: str) -> Step:
@@ -109,35 +109,30 @@ def _last_output(first: Expr, second: Expr, third: Expr) -> Expr:
 @proves("ssm-selective-order", "exchange_coefficient")
 def exchange_seen() -> Proof:
     """Two layers see the exchange, at the order η²σ."""
-    zero = Integer(0)
     total = sum(
         sign * _last_output(first, *middle)
         for sign, first, middle in (
-            (1, T, (P, Q)), (-1, T, (Q, P)), (-1, zero, (P, Q)), (1, zero, (Q, P)))
+            (1, X, (Y, Z)), (-1, X, (Z, Y)), (-1, OTHER, (Y, Z)), (1, OTHER, (Z, Y)))
     )  # fmt: skip
     u, f, s, alpha = REST
     seen = sympy.Poly(sympy.expand(total), ETA, SIGMA)
-    for lower in (ETA, ETA * SIGMA, ETA**2):
+    for lower in (Integer(1), SIGMA, ETA, ETA * SIGMA, ETA**2):
         confirm("no lower order", Eq(sympy.expand(seen.coeff_monomial(lower)), 0))
-    found = sympy.expand(seen.coeff_monomial(ETA**2 * SIGMA)).coeff(T, 1)
-    bias, rate = Symbol("b", real=True), Symbol("r", positive=True)
-    formula = exchange_coefficient(A, rate, bias)
-    values = {u: rate * sympy.log(1 + sympy.exp(bias)), alpha: rate, s: 1 / (1 + sympy.exp(-bias))}
-    values[f] = sympy.exp(-values[u])
-    gap = found.subs(values) - formula * (P - Q)
-    # The formula in u, f, s is a polynomial; that of the package is compared at exact points.
-    for point in ({A: Integer(1) / 2, rate: 1, bias: 0}, {A: Integer(1) / 3, rate: 2, bias: -1}):
-        left = sympy.expand(gap.subs(point))
-        for token in (P, Q):
-            confirm("the coefficient", Eq(sympy.simplify(left.coeff(token, 1)), 0))
-    common = s * A * f
-    shown = sympy.Poly(sympy.expand(found.coeff(P, 1).coeff(Q, 0) / common), u)
+    found = sympy.expand(seen.coeff_monomial(ETA**2 * SIGMA))
+    # With 1 + e^b as the symbol, logarithm and exponentials of the package's formula are powers
+    # and one logarithm, so that both sides are compared for all a, α and b.
+    whole = Symbol("w", positive=True)
+    values = {u: alpha * sympy.log(whole), f: whole**-alpha, s: 1 - 1 / whole}
+    formula = exchange_coefficient(A, alpha, sympy.log(whole - 1))
+    gap = found.subs(values) - formula * (X - OTHER) * (Y - Z)
+    confirm("the coefficient", Eq(sympy.simplify(gap), 0))
+    shown = sympy.Poly(sympy.expand(found.coeff(X, 1).coeff(Y, 1) / (s * A * f)), u)
     return Proof(
         "ssm-selective-order",
         (
-            Step("With the coefficient E of η²σ t(p − q), the part of E/(saf) without u is",
+            Step("Of $E(S)$ over $\\eta^2\\sigma(x - x')(y - z)saf$ the part without $u$ is",
                  Eq(Symbol("E_{0}"), sympy.factor(shown.coeff_monomial(1)), evaluate=False)),
-            Step("and that with u",
+            Step("and that with $u$, over $u$,",
                  Eq(Symbol("E_{1}"), sympy.factor(shown.coeff_monomial(u)), evaluate=False)),
         ),
     )  # fmt: skip

@@ -81,18 +81,18 @@ def raw_attained() -> Proof:
 def least_share() -> Proof:
     """The least value of the share over the lengths that a token can have before it is scaled."""
     size = V + GAP  # |λ| > v
-    u = Symbol("u", positive=True)  # 1 over the length
-    share = (1 + (size**2 - V**2) * u**2) / 2 - K * u
-    at_end = share.subs(u, 1 / (size + V))
+    w = Symbol("w", positive=True)  # 1 over the length
+    share = (1 + (size**2 - V**2) * w**2) / 2 - K * w
+    at_end = share.subs(w, 1 / (size + V))
     first = normalised_factor(size, V, GAP * V / (V + 1))  # K below |λ| − v
     beyond = GAP + V * Q / (1 + Q)  # K from |λ| − v up to |λ|
-    steepest = sympy.solve(sympy.diff(share, u), u)[0]
+    steepest = sympy.solve(sympy.diff(share, w), w)[0]
     return Proof(
         "lambda-skip",
         (
             _equal(
-                "The share is convex in $u$; it is least at",
-                "u",
+                "With $g = \\lvert\\lambda\\rvert - v$ the share is convex in $w$; it is least at",
+                "w",
                 steepest,
                 K / (size**2 - V**2),
             ),
@@ -103,7 +103,7 @@ def least_share() -> Proof:
                 (size - K) / (size + V),
             ),
             _equal(
-                "which is the package's factor for $K = gv/(v + 1) \\le g = \\lambda - v$:",
+                "which is the package's factor for $K = gv/(v + 1) \\le g$:",
                 r"F",
                 sympy.simplify(_resolved(first)),
                 (size - GAP * V / (V + 1)) / (size + V),
@@ -135,12 +135,12 @@ def narrowing_attains() -> Proof:
                 Integer(1),
             ),
             _equal(
-                "With $M = 0$, $\\tan(\\theta'/2)$ over $\\tan(\\theta/2)$:",
+                "With $M = 0$, $\\lambda = g + 2v$, $\\tan(\\theta'/2)$ over $\\tan(\\theta/2)$:",
                 "F",
                 sympy.simplify(Z[1, 1] / Z[1, 0] * Y[1, 0] / Y[1, 1]),
                 sympy.simplify(factor),
             ),
-            _equal("which is", "F", factor, size / (size + V)),
+            _equal("which is $\\lambda/(\\lambda + v)$:", "F", factor, size / (size + V)),
         ),
     )
 
@@ -283,7 +283,7 @@ def equal_in_one_step() -> Proof:
 
 @proves("j24-lower-bound", "softmax_cancelling")
 def equal_under_softmax() -> Proof:
-    """The same in softmax attention, for λ = −tanh(κ/2)."""
+    """The same in softmax attention, for λ = −tanh(β/2)."""
     network, Y = softmax_cancelling(log(1 + Q))
     Z = network.replace(norm=None)(Y)
     entry = 1 / (2 + Q)
@@ -292,7 +292,7 @@ def equal_under_softmax() -> Proof:
         tuple(
             _equal(text, f"z_{{{i + 1}{j + 1}}}", sympy.simplify(Z[i, j].rewrite(sympy.exp)), entry)
             for text, i, j in (
-                ("With $e^\\kappa = 1 + q$ all entries are equal:", 0, 0),
+                ("With $e^\\beta = 1 + q$ all entries are equal:", 0, 0),
                 ("and", 0, 1),
                 ("and", 1, 0),
                 ("and", 1, 1),

@@ -48,6 +48,7 @@ def test_a_link_shows_what_it_leads_to(open_page: Callable[[str], Visit], kind: 
         link(page, selector).hover()
         expect(box).to_have_count(1)
         expect(box).to_contain_text(words)
+        expect(box).not_to_contain_text("[source]")
         expect(box.locator(".math:not(:has(mjx-container))")).to_have_count(0)
         assert box.locator("[id]:not(mjx-container *)").count() == 0
         assert visit.check_access("light", part=BOX) == []
