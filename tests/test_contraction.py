@@ -146,7 +146,9 @@ def test_balls_prove_that_one_per_cent_less_is_false(strength: Any) -> None:
 
 
 @pytest.mark.label("contraction")
-@pytest.mark.parametrize("make", [causal_pair, lambda b, g: rope_pair(b, 1.0, g)], ids=str)
+@pytest.mark.parametrize(
+    "make", [causal_pair, lambda b, g: rope_pair(b, 1.0, g)], ids=["causal", "rope"]
+)
 def test_the_plain_factor_fails_for_masks_and_positions(make: Any) -> None:
     """Dropped hypotheses: near tokens exceed tanh(β diam²/4) by any factor."""
     for gap, factor in ((1e-1, 10), (1e-3, 1e5), (1e-5, 1e9)):
