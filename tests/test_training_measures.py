@@ -19,10 +19,12 @@ from collapse.training.measures import (
     gradient_norms,
     gradient_slack,
     layer_measures,
+    leading,
     observed_margin,
     rung_errors,
     rung_losses,
     scaled,
+    solved,
 )
 from collapse.training.model import Model
 from collapse.training.run import held_out
@@ -153,3 +155,19 @@ def test_masks_and_other_skips_are_refused() -> None:
     skipless = train(replace(PLAN, members=(Member(0.1, 0, skip=0.0),), steps=1))
     with pytest.raises(ValueError, match="^skip"):
         observed_margin(skipless.model(), held_out(PLAN), 3)
+
+
+def test_the_first_values_are_taken_as_long_as_all_their_members_pass(run: Trained) -> None:
+    etas = (0.1, 0.2, 0.3, 0.4)
+    plan = replace(
+        run.plan, task="recall", members=tuple(Member(e, s) for e in etas for s in (0, 1))
+    )
+    limit = plan.source.guess / 2
+    losses = torch.tensor([[2.0, 2.0, 0.99, 2.0, 0.99, 0.5, 1.01, 0.5]]) * limit
+    ends = replace(run, plan=plan, losses=losses)
+    assert solved(ends, eta=0.2) == [True, False] and solved(ends, seed=1)[2:] == [True, True]
+    assert leading(ends, "eta", etas, lambda each: not any(each)) == [0.1]
+    assert leading(ends, "eta", etas[::-1], any, seed=1) == [0.4, 0.3]
+    assert leading(ends, "eta", etas[2:], all) == [0.3]
+    with pytest.raises(ValueError, match="run on recall, received sorting"):
+        solved(replace(ends, plan=replace(plan, task="sorting", options={})))

@@ -107,7 +107,7 @@ def phases(runs: Sequence[Trained]) -> FigureData:
     """
     plan, task = runs[0].plan, runs[0].plan.source
     assert isinstance(task, Recall)
-    needed = least_margin(task.pairs, task.guess / 2)
+    needed = least_margin(task.pairs, task.solved_below)
     etas, depths = bounds_of(runs[0], skip=1.0), [run.plan.depth for run in runs]
     grid = [[mean(run.final[run.where(eta=eta, skip=1.0)]) for eta in etas] for run in runs]
 

@@ -70,6 +70,11 @@ class Recall:
         """
         return math.log(self.pairs)
 
+    @property
+    def solved_below(self) -> float:
+        """The loss below which we say that a network has learnt recall: half that of guessing."""
+        return self.guess / 2
+
     def sample(self, count: int, generator: Generator) -> Batch:
         """Random sequences: keys and values without repetition, a random one of the keys asked.
 

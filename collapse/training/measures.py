@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +18,9 @@ from collapse.norms import diameter, residual_norm, token_norm
 from collapse.numeric import require
 from collapse.rungs import RUNGS, surrogate
 from collapse.tasks import Batch
+from collapse.tasks.recall import Recall
 from collapse.training.model import WEIGHTS, Model
+from collapse.training.run import Trained
 
 
 @dataclass(frozen=True)
@@ -241,3 +246,56 @@ def scaled(network: Network, eta: Tensor) -> Network:
     weights = {name: (factor * getattr(network, name)).flatten(0, 1) for name in WEIGHTS}
     skip = torch.as_tensor(network.skip, dtype=network.query.dtype).expand(network.batch)
     return network.replace(**weights, skip=skip.repeat(len(eta), 1))
+
+
+def solved(run: Trained, **settings: Any) -> list[bool]:
+    """Which members with these settings have learnt recall.
+
+    Args:
+        run: A run on recall.
+        settings: As for :meth:`~collapse.training.run.Trained.where`.
+
+    Returns:
+        Whether the held-out loss of each ends below half that of guessing.
+
+    Raises:
+        ValueError: On another task.
+
+    >>> from collapse.training import Member, Plan, train
+    >>> solved(train(Plan("recall", 1, (Member(0.1, 0),), steps=1, batch=2)))
+    [False]
+    """
+    task = run.plan.source
+    if not isinstance(task, Recall):
+        raise ValueError(f"run: expected a run on recall, received {run.plan.task}")
+    return [bool(run.final[i] < task.solved_below) for i in run.where(**settings)]
+
+
+def leading(
+    run: Trained,
+    name: str,
+    values: Iterable[float],
+    test: Callable[[list[bool]], bool],
+    **rest: Any,
+) -> list[float]:
+    """The first values of a setting, as long as the members that have them pass a test.
+
+    Args:
+        run: A run on recall.
+        name: The setting, such as "eta" or "decay".
+        values: Its values, in the order in which they are tried.
+        test: Of what :func:`solved` says of the members with a value, such as ``all``.
+        rest: What else these members have in common.
+
+    Returns:
+        The values before the first that does not pass.
+
+    Raises:
+        ValueError: On another task.
+
+    >>> from collapse.training import Member, Plan, train
+    >>> run = train(Plan("recall", 1, (Member(0.1, 0), Member(0.2, 0)), steps=1, batch=2))
+    >>> leading(run, "eta", (0.1, 0.2), all), leading(run, "eta", (0.1, 0.2), lambda b: not any(b))
+    ([], [0.1, 0.2])
+    """
+    return list(takewhile(lambda value: test(solved(run, **{name: value}, **rest)), values))
