@@ -72,7 +72,7 @@ class Recall:
 
     @property
     def solved_below(self) -> float:
-        """The loss below which we say that a network has learnt recall: half that of guessing."""
+        """Half the loss of guessing, below which we say that a network has learnt recall."""
         return self.guess / 2
 
     def sample(self, count: int, generator: Generator) -> Batch:
