@@ -11,17 +11,27 @@ weights. The batch dimensions of a network hold sweeps: seeds, weight bounds, va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from collapse import numeric
-from collapse.checks import check_finite, check_matrix
+from collapse.checks import (
+    check_alike,
+    check_batches,
+    check_finite,
+    check_matrix,
+    check_whole,
+    is_whole,
+)
 from collapse.kernels import (
     fused_attention,
+    largest_entry,
+    overflow,
     rotate,
     side_by_side,
     split_heads,
@@ -31,6 +41,9 @@ from collapse.kernels import (
 from collapse.numeric import Number, require
 from collapse.softmax import softmax
 from collapse.stack import Stack, column
+
+# Of networks that have run: logarithms of the steepest logits at tokens of size 1, and of growth.
+_REACH: WeakKeyDictionary[Network, tuple[float, float]] = WeakKeyDictionary()
 
 
 def default_device() -> torch.device:
@@ -104,7 +117,7 @@ class Network(Stack):
             A Network.
 
         Raises:
-            ValueError: On sizes or η outside their ranges.
+            ValueError: On sizes or η outside their ranges, or a generator on another device.
 
         Source:
             as25-thm-5.3
@@ -112,11 +125,14 @@ class Network(Stack):
         >>> Network.random(2, 1, 4, 3, eta=0.1, generator=torch.Generator().manual_seed(0))
         Network(depth=2, heads=1, width=4, key_width=3, dtype=torch.float64, device='cpu')
         """
-        sizes = {"layers": layers, "heads": heads, "width": width, "key_width": key_width}
-        for name, least in zip(sizes, (0, 0, 1, 1), strict=True):
-            whole = isinstance(sizes[name], int) and sizes[name] >= least
-            require(whole, name, f"an integer >= {least}", sizes[name])
-        size = torch.as_tensor(eta, dtype=torch.float64, device="cpu")
+        layers, heads = check_whole(layers, "layers", 0), check_whole(heads, "heads", 0)
+        width, key_width = check_whole(width, "width", 1), check_whole(key_width, "key_width", 1)
+        source = generator.device.type if isinstance(generator, torch.Generator) else generator
+        require(source == "cpu", "generator", "a torch.Generator on the CPU", source)
+        try:
+            size = torch.as_tensor(eta, dtype=torch.float64, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"eta: expected numbers >= 0, received {eta!r}") from None
         require(torch.isfinite(size) & (size >= 0), "eta", "finite and >= 0", eta)
 
         def draw(columns: int) -> Tensor:
@@ -175,11 +191,12 @@ class Network(Stack):
 
         Raises:
             ValueError: On a wrong shape, dtype or device, NaN or infinity, if n does not fit the
-                mask, or if the output overflows.
+                mask, or if a logit or the output overflows.
         """
         X = self.prepare(X)
+        watched = self._may_overflow(X)
         for layer in range(self.depth):
-            X = self._layer(X, layer)
+            X = self._layer(X, layer, watched)
         check_finite(X, "output S(X)")
         return X
 
@@ -196,8 +213,9 @@ class Network(Stack):
             ValueError: As for a call.
         """
         steps = [self.prepare(X)]
+        watched = self._may_overflow(steps[0])
         for layer in range(self.depth):
-            steps.append(self._layer(steps[-1], layer))
+            steps.append(self._layer(steps[-1], layer, watched))
         check_finite(steps[-1], "output S(X)")
         return self._stack(steps)
 
@@ -217,8 +235,11 @@ class Network(Stack):
         Source:
             contraction
         """
-        require(0 <= layer < self.depth, "layer", f"0 <= layer < {self.depth}", layer)
-        return self._attend(self.prepare(X), layer)
+        self._check_layer(layer)
+        X = self.prepare(X)
+        attended = self._attend(X, layer, self._may_overflow(X))
+        check_finite(attended, "output A(X)")
+        return attended
 
     def attention_matrices(self, X: Tensor, layer: int) -> Tensor:
         r"""The matrices P_h of one layer: the only call that keeps n×n tensors.
@@ -236,15 +257,45 @@ class Network(Stack):
         Source:
             contraction
         """
-        require(0 <= layer < self.depth, "layer", f"0 <= layer < {self.depth}", layer)
+        self._check_layer(layer)
         q, k = self._queries_keys(self._read(self.prepare(X)), layer)
         return softmax(q @ k.swapaxes(-1, -2), self.mask)
+
+    def _check_layer(self, layer: int) -> None:
+        inside = is_whole(layer) and 0 <= layer < self.depth
+        require(inside, "layer", f"0 <= layer < {self.depth}, an integer", layer)
 
     def _stack(self, steps: list[Any]) -> Any:
         return torch.stack(steps, -3)
 
-    def _layer(self, X: Tensor, layer: int) -> Tensor:
-        X = self._skipped(X, self._attend(X, layer))
+    def _may_overflow(self, X: Tensor) -> bool:
+        """Whether the sizes of weights and tokens leave room for a logit beyond all floats.
+
+        With m the largest entry of the tokens, no logit exceeds k (d m max|W_Q|) (d m max|W_K|),
+        and a layer multiplies m by |λ| + |s| H d max|V| at most.
+        """
+        if self not in _REACH:
+            query, key, value, output, skip, mixer = (
+                largest_entry(x)
+                for x in (
+                    self.query, self.key, self.value, self.output, self.skip, self.mixer_scale
+                )
+            )  # fmt: skip
+            inner = self.width * (1 if self.output is None else self.value.shape[-1])
+            growth = max(1.0, skip + mixer * self.heads * inner * value * output)
+            steepness = self.key_width * self.width**2 * query * key
+            _REACH[self] = _log(steepness), self.depth * _log(growth)
+        steepness, growth = _REACH[self]
+        size = _log(largest_entry(X))
+        if self.norm == "pre":
+            size = _log(self.width) / 2
+        else:
+            size = max(0.0, size) if self.norm == "row" else size + growth
+        wide = X.dtype if X.dtype == torch.float64 else torch.float32
+        return not steepness + 2 * size < math.log(torch.finfo(wide).max)  # nor for NaN
+
+    def _layer(self, X: Tensor, layer: int, watched: bool = False) -> Tensor:
+        X = self._skipped(X, self._attend(X, layer, watched))
         return unit_rows(X) if self.norm == "row" else X
 
     def _skipped(self, X: Tensor, attended: Tensor) -> Tensor:
@@ -274,7 +325,7 @@ class Network(Stack):
         heads = *tokens.shape[:-1], self.heads, weights.shape[-1]
         return times(tokens, columns).view(heads).transpose(-2, -3)
 
-    def _attend(self, X: Tensor, layer: int) -> Tensor:
+    def _attend(self, X: Tensor, layer: int, watched: bool = False) -> Tensor:
         if self.heads == 0:
             return torch.zeros_like(X)
         tokens = self._read(X)
@@ -286,6 +337,8 @@ class Network(Stack):
         else:
             heads = mixed.transpose(-2, -3).flatten(-2)
             attended = times(heads, self._of(self.output, layer).flatten(-3, -2))
+        if watched:
+            attended = attended + overflow(q, k)
         return attended if self.mixer_scale is None else attended * column(self.mixer_scale, 2)
 
     def _mask_on(self, device: torch.device) -> Tensor | None:
@@ -302,15 +355,9 @@ class Network(Stack):
         return self._broadcast(X)
 
     def _broadcast(self, X: Tensor) -> Tensor:
-        have = f"{self.query.dtype} on {self.query.device}, as the weights"
-        same = (X.dtype, X.device) == (self.query.dtype, self.query.device)
-        require(same, "X", have, f"{X.dtype} on {X.device}")
-        try:
-            # Not by torch, whose function of that name loads sympy first.
-            batch = np.broadcast_shapes(tuple(X.shape[:-2]), self.batch)
-        except ValueError:
-            raise ValueError(
-                f"batch of X: expected one that broadcasts with {self.batch} of the network,"
-                f" received {tuple(X.shape[:-2])}"
-            ) from None
-        return X.expand(*batch, *X.shape[-2:])
+        check_alike(X, self.query, "X", "the weights")
+        return X.expand(*check_batches(X.shape[:-2], self.batch, "X"), *X.shape[-2:])
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf

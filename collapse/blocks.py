@@ -10,6 +10,7 @@ from torch import Tensor
 
 from collapse import numeric
 from collapse.attention import Network
+from collapse.checks import check_alike, check_batches, check_finite, check_number, is_whole
 from collapse.norms import value_norm
 from collapse.numeric import Number, require
 from collapse.stack import column
@@ -25,6 +26,9 @@ class MLP:
         inner: W, shape (\*batch, L, d, m).
         bias: b, shape (\*batch, L, m).
         outer: U, shape (\*batch, L, m, d).
+
+    Raises:
+        ValueError: On shapes or dtypes that do not fit each other, NaN or infinity.
     """
 
     inner: Number
@@ -32,14 +36,25 @@ class MLP:
     outer: Number
 
     def __post_init__(self) -> None:
-        """Refuse shapes that do not fit each other."""
-        *batch, depth, width, hidden = self.inner.shape
+        """Refuse what the class does not describe."""
+        for name in ("inner", "bias", "outer"):
+            part = getattr(self, name)
+            check_number(part, name, "weights")
+            require(hasattr(part, "shape"), name, "a tensor or an array", type(part))
+            check_alike(part, self.inner, name, "inner")
+            check_finite(part, name)
+        shape = tuple(self.inner.shape)
+        require(len(shape) >= 3, "inner", "shape (*batch, L, d, m)", shape)
+        *batch, depth, width, hidden = shape
         shapes = (tuple(self.bias.shape), tuple(self.outer.shape))
         want = ((*batch, depth, hidden), (*batch, depth, hidden, width))
         require(shapes == want, "bias and outer", f"shapes {want}", shapes)
 
     def __call__(self, X: Number, layer: int) -> Number:
         r"""Tokens after the perceptron of one layer, shape (\*batch, n, d), in any number type."""
+        depth = self.inner.shape[-3]
+        inside = is_whole(layer) and 0 <= layer < depth
+        require(inside, "layer", f"0 <= layer < {depth}, an integer", layer)
         hidden = X @ self.inner[..., layer, :, :] + self.bias[..., layer, None, :]
         return numeric.maximum(hidden, 0 * hidden) @ self.outer[..., layer, :, :]
 
@@ -83,6 +98,15 @@ class MLP:
         """
         return value_norm(self.inner, p) * value_norm(self.outer, p)
 
+    def prepare(self, network: Network, X: Tensor) -> Tensor:
+        """Check the perceptrons against a network and its tokens, and broadcast their batches."""
+        depth, width = self.inner.shape[-3:-1]
+        want = (network.depth, network.width)
+        require((depth, width) == want, "depth and width of the MLP", f"{want}", (depth, width))
+        check_alike(self.inner, network.query, "MLP", "the weights")
+        X = network.prepare(X)
+        return X.expand(*check_batches(self.inner.shape[:-3], X.shape[:-2], "MLP"), *X.shape[-2:])
+
     def to(self, dtype: torch.dtype) -> MLP:
         """The same perceptrons in another floating-point type."""
         return MLP(self.inner.to(dtype), self.bias.to(dtype), self.outer.to(dtype))
@@ -104,7 +128,7 @@ def trace_blocks(network: Network, X: Tensor, mlp: MLP | None = None) -> Tensor:
         Shape (\*batch, L + 1, n, d); index 0 holds the input.
 
     Raises:
-        ValueError: If X does not fit the network.
+        ValueError: If X or the perceptrons do not fit the network, or a number overflows.
 
     Source:
         d21-mlp
@@ -115,8 +139,9 @@ def trace_blocks(network: Network, X: Tensor, mlp: MLP | None = None) -> Tensor:
     """
     if mlp is None:
         return network.trace(X)
-    steps = [network.prepare(X)]
+    steps = [mlp.prepare(network, X)]
     for layer in range(network.depth):
         Y = network.layers(layer, layer + 1)(steps[-1])
         steps.append(Y * column(network.skip, 2) + mlp(Y, layer))
+    check_finite(steps[-1], "output")
     return torch.stack(steps, -3)

@@ -19,8 +19,11 @@ from torch import Tensor
 
 from collapse.attention import Network
 from collapse.blocks import MLP
+from collapse.checks import check_tensor
 from collapse.norms import residual_norm
 from collapse.numeric import require
+
+_STEEPEST = 2.0**26
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> Centre
 
     computed with the factor :math:`2^{2s}` taken out once it is small. Then
     :math:`c' = \sum_h (c + 2^s p_h R) V_h` and :math:`R' = \sum_h (P_h - \mathbf 1 p_h) R V_h`.
+    As in any softmax, a rounding of the logits counts in full: the relative error grows with the
+    largest of them.
 
     Args:
         network: skip = 0, norm None, rope None; a mask is allowed. Runs in float64.
@@ -73,8 +78,8 @@ def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> Centre
         A CentredTrace; index 0 is the input.
 
     Raises:
-        ValueError: If the network has skips, norm or rope, X does not fit it, or a number
-            overflows.
+        ValueError: If the network has skips, norm or rope, X or the perceptrons do not fit it, a
+            number overflows, or logits beyond 2²⁶ leave less than half the digits.
 
     Source:
         centred-propagation
@@ -87,7 +92,11 @@ def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> Centre
     require(network.skip == 0, "skip", "0 for centred propagation", network.skip)
     require(network.norm is None, "norm", "None for centred propagation", network.norm)
     require(network.rope is None, "rope", "None for centred propagation", network.rope)
-    tokens = network.prepare(X).detach().double()
+    check_tensor(X, "X")
+    if mlp is None:
+        tokens = network.prepare(X).detach().double()
+    else:
+        tokens, mlp = mlp.prepare(network, X).detach().double(), mlp.to(torch.float64)
     weights = [w.detach().double() for w in (network.query, network.key, network.value_output)]
     mask = None if network.mask is None else network.mask.to(X.device)
 
@@ -102,6 +111,7 @@ def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> Centre
             moved = mlp.difference(c, R, torch.exp2(exponent.double()), layer)
             c, (R, exponent) = mlp(c, layer), _normalised(moved, exponent)
         steps.append((c, R, exponent))
+    require(torch.isfinite(c), "tokens", "no overflow in centred propagation", "NaN or infinity")
     centre, differences = (torch.stack(parts, -3) for parts in list(zip(*steps, strict=True))[:2])
     return CentredTrace(centre, differences, torch.stack([e for *_, e in steps], -1))
 
@@ -109,8 +119,17 @@ def centred_trace(network: Network, X: Tensor, mlp: MLP | None = None) -> Centre
 def _normalised(R: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Move a power of two from R to its exponent, exactly, so that the largest entry is about 1."""
     require(torch.isfinite(R), "tokens", "no overflow in centred propagation", "NaN or infinity")
+    if not R.numel():
+        return R, exponent
     _, shift = torch.frexp(R.abs().amax((-2, -1)))
     return torch.ldexp(R, -shift[..., None, None]), exponent + shift
+
+
+def _shared(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for the weights of a layer, whose heads share one exponent."""
+    none = torch.zeros(weights.shape[:-3], dtype=torch.int64, device=weights.device)
+    scaled, exponent = _normalised(weights.flatten(-3, -2), none)
+    return scaled.unflatten(-2, weights.shape[-3:-1]), exponent
 
 
 def _layer(
@@ -123,13 +142,17 @@ def _layer(
     mask: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer: the new c, R and exponent. The weights hold the heads, (*batch, H, d, ·)."""
-    scale = torch.exp2(exponent.double())[..., None, None, None]
-    square = scale * scale
+    (query, of_query), (key, of_key), (V, of_value) = (_shared(w) for w in (query, key, V))
+    steep = of_query + of_key
+    scale, first, square = (
+        torch.exp2(power.double())[..., None, None, None]
+        for power in (exponent, exponent + steep, 2 * exponent + steep)
+    )
     reference, rows = c[..., None, :, :], R[..., None, :, :]
 
     # Row i of softmax(X M Xᵀ) is softmax(a + 2^{2s} e_i): what depends on i alone drops out.
     # W_Q and W_K meet the differences of tokens one by one: their product M would round first.
-    a = scale * (reference @ query @ (rows @ key).transpose(-1, -2))
+    a = first * (reference @ query @ (rows @ key).transpose(-1, -2))
     if mask is None or bool((mask == mask[:1]).all()):
         logp = torch.log_softmax(a if mask is None else a.masked_fill(~mask[:1], -math.inf), -1)
         # Each row of P − p sums to zero, so any token may be subtracted from R. The heaviest one
@@ -139,7 +162,7 @@ def _layer(
         spread = rows - rows.take_along_dim(heaviest, -2)
         e = rows @ query @ (spread @ key).transpose(-1, -2)
         moved = _softmax_difference(logp, e, square) @ spread
-        new_exponent = 3 * exponent
+        new_exponent = 3 * exponent + steep
     else:
         e = rows @ query @ (rows @ key).transpose(-1, -2)
         logp = torch.log_softmax(a.expand_as(e).masked_fill(~mask, -math.inf), -1)
@@ -147,8 +170,14 @@ def _layer(
         p = logp.exp()
         moved = (p - p[..., :1, :] + square * _softmax_difference(logp, e, square)) @ rows
         new_exponent = exponent
-    centre = reference + scale * (logp[..., :1, :].exp() @ R[..., None, :, :])
-    return (centre @ V).sum(-3), (moved @ V).sum(-3), new_exponent
+    largest = torch.maximum(*(x.abs().amax() if x.numel() else x.sum() for x in (a, square * e)))
+    require(largest <= _STEEPEST, "logits", f"at most {_STEEPEST:g}", float(largest))
+    centre = (reference + scale * (logp[..., :1, :].exp() @ R[..., None, :, :])) @ V
+    return (
+        (torch.exp2(of_value.double())[..., None, None, None] * centre).sum(-3),
+        (moved @ V).sum(-3),
+        new_exponent + of_value,
+    )
 
 
 def _softmax_difference(logp: Tensor, e: Tensor, t: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from collapse.attention import Network
-from collapse.checks import check_finite
-from collapse.numeric import Number, require
+from collapse.checks import check_batches, check_finite
+from collapse.numeric import Number, is_number, require
 
 NumberType = Literal["fraction", "fmpq", "arb", "mpf", "sympy"]
 
@@ -46,7 +46,10 @@ class ExactNetwork(Network):
     def _project(self, tokens: Any, weights: Any) -> Any:
         return tokens[..., None, :, :] @ weights
 
-    def _attend(self, X: Any, layer: int) -> Any:
+    def _may_overflow(self, X: Any) -> bool:
+        return False
+
+    def _attend(self, X: Any, layer: int, watched: bool = False) -> Any:
         if self.heads == 0:
             return X * 0
         tokens = self._read(X)
@@ -61,6 +64,9 @@ class ExactNetwork(Network):
         require(exact, name, "a numpy array of exact numbers", type(weight))
         check_finite(weight, name)
 
+    def _check_scale(self, scale: Number, name: str) -> None:
+        require(is_number(scale), name, "an exact number", repr(scale))
+
     def _check(self) -> None:
         super()._check()
         for name in ("skip", "mixer_scale"):
@@ -72,6 +78,7 @@ class ExactNetwork(Network):
 
     def _broadcast(self, X: Any) -> Any:
         require(isinstance(X, np.ndarray), "X", "a numpy array of exact numbers", type(X))
+        check_batches(X.shape[:-2], self.batch, "X")
         return X
 
 
@@ -88,7 +95,7 @@ def lift(x: Any, number: NumberType) -> Any:
         An ExactNetwork, an array of exact numbers of the same shape, or a scalar.
 
     Raises:
-        ValueError: On an unknown number type, NaN or infinity.
+        ValueError: On an unknown number type, what is no number, NaN or infinity.
 
     Source:
         contraction
@@ -96,7 +103,8 @@ def lift(x: Any, number: NumberType) -> Any:
     >>> lift(torch.tensor([[0.5]]), "fraction")
     array([[Fraction(1, 2)]], dtype=object)
     """
-    require(number in _CONVERT, "number", f"one of {', '.join(_CONVERT)}", number)
+    known = isinstance(number, str) and number in _CONVERT
+    require(known, "number", f"one of {', '.join(_CONVERT)}", number)
     if isinstance(x, Network):
         names = ("query", "key", "value", "output", "skip", "mixer_scale", "rope")
         parts = {name: getattr(x, name) for name in names}
@@ -104,12 +112,14 @@ def lift(x: Any, number: NumberType) -> Any:
             name: None if part is None else lift(part, number) for name, part in parts.items()
         }
         return ExactNetwork(**lifted, mask=x.mask, norm=x.norm)
-    check_finite(x, "x")
     if isinstance(x, torch.Tensor):
-        x = np.array(x.detach().cpu().double().tolist(), dtype=object).reshape(x.shape)
+        x = np.array(x.detach().cpu().tolist(), dtype=object).reshape(x.shape)
         x = x[()] if x.ndim == 0 else x
     if isinstance(x, np.ndarray):
         return np.frompyfunc(lambda entry: lift(entry, number), 1, 1)(x) if x.size else x
+    require(is_number(x), "x", "a Network, a tensor, an array or a real number", repr(x))
+    check_finite(x, "x")
+    x = x.item() if isinstance(x, np.generic) else x
     return _CONVERT[number](Fraction(x)) if isinstance(x, int | float | Fraction) else x
 
 

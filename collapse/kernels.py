@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from collapse import numeric
+from collapse.norms.tokens import magnitude
 from collapse.numeric import Number, require
 
 
@@ -20,6 +21,7 @@ def unit_rows(X: Number) -> Number:
             [0.0000, 0.0000]])
     """
     if isinstance(X, Tensor):
+        X = X / magnitude(X, -1)
         length = torch.linalg.vector_norm(X, dim=-1, keepdim=True)
         return X / torch.where(length > 0, length, 1)
     length = numeric.sqrt((X * X).sum(-1, keepdims=True))
@@ -68,6 +70,36 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     if width != v.shape[-1]:
         mixed = mixed[..., : v.shape[-1]]
     return mixed if len(batch) == 1 else mixed.reshape(*batch, *v.shape[-3:])
+
+
+def overflow(q: Tensor, k: Tensor) -> Tensor:
+    """0 if no logit q kᵀ can overflow, else NaN, to be added to what attention returns.
+
+    Where all logits of a row are −∞, torch's kernels say 0 instead of NaN.
+
+    >>> overflow(torch.ones(2, 3), torch.full((2, 3), -1e38)), overflow(*[torch.ones(1, 1) / 0] * 2)
+    (tensor(0.), tensor(nan))
+    """
+    if not q.numel():
+        return q.new_zeros(())
+    largest, other = q.detach().abs().amax(), k.detach().abs().amax()
+    if q.dtype in (torch.float16, torch.bfloat16):  # the kernels add up in float32
+        largest, other = largest.float(), other.float()
+    return (0 * (q.shape[-1] * largest * other)).to(q.dtype)
+
+
+def largest_entry(x: Tensor | float | None) -> float:
+    """The largest absolute entry of weights, tokens or a scale, at the cost of reading them once.
+
+    >>> largest_entry(torch.tensor([1.0, -2.0])), largest_entry(-3), largest_entry(None)
+    (2.0, 3.0, 1.0)
+    """
+    if not isinstance(x, Tensor):
+        return 1.0 if x is None else float(abs(x))
+    if not x.numel():
+        return 0.0
+    low, high = torch.aminmax(x.detach())
+    return max(-float(low), float(high))
 
 
 def times(tokens: Tensor, weights: Tensor) -> Tensor:

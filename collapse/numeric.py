@@ -9,6 +9,7 @@ dtype ``object``; they are treated entry by entry.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -105,6 +106,15 @@ def require(condition: Any, quantity: str, expected: str, received: object) -> N
         raise ValueError(f"{quantity}: expected {expected}, received {received}")
 
 
+def is_number(x: object) -> bool:
+    """Whether x is a real number of Python or numpy, or one of flint, mpmath or sympy.
+
+    >>> is_number(Fraction(1, 3)), is_number("1/3"), is_number(1j)
+    (True, False, False)
+    """
+    return isinstance(x, numbers.Real) or _library(x) in ("flint", "mpmath", "sympy")
+
+
 def is_finite(x: Number) -> bool:
     """Whether no entry is NaN or infinite.
 
@@ -124,7 +134,7 @@ def is_finite(x: Number) -> bool:
         return bool(getattr(x, "is_finite", lambda: True)())
     if library == "mpmath":
         return bool(x.context.isfinite(x))
-    return isinstance(x, Fraction) or math.isfinite(x)
+    return isinstance(x, int | Fraction) or math.isfinite(x)  # an int may exceed every float
 
 
 def rounding_allowance(
@@ -153,7 +163,8 @@ def rounding_allowance(
     True
     """
     require(operations >= 0, "operations", "an integer >= 0", operations)
-    require(dtype.is_floating_point, "dtype", "a floating-point dtype", dtype)
+    floats = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+    require(floats, "dtype", "a floating-point dtype", dtype)
     error = operations * torch.finfo(dtype).eps / 2
     return scale * (error / (1 - error)) if error < 1 else scale * math.inf
 
@@ -177,7 +188,7 @@ def _elementary(name: str, symbolic: Callable[[Any], Any] | None = None) -> Call
             return getattr(torch, name)(x)
         if isinstance(x, np.ndarray):
             return _entrywise(apply, 1)(x) if x.dtype == object else getattr(np, name)(x)
-        if isinstance(x, int | float | np.floating):
+        if isinstance(x, int | float | np.floating | np.integer):
             with np.errstate(over="ignore"):
                 return float(getattr(np, name)(float(x)))
         if isinstance(x, Fraction) and x == 0 and name in _AT_ZERO:
@@ -238,8 +249,10 @@ def minimum(a: Number, b: Number) -> Number:
 
 def _extremum(a: Number, b: Number, name: Literal["max", "min"]) -> Number:
     if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
-        like = a if isinstance(a, torch.Tensor) else b
-        a, b = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (a, b))
+        device = a.device if isinstance(a, torch.Tensor) else b.device
+        a, b = (x if isinstance(x, torch.Tensor | int) else float(x) for x in (a, b))
+        dtype = torch.result_type(a, b)
+        a, b = (torch.as_tensor(x, dtype=dtype, device=device) for x in (a, b))
         return torch.maximum(a, b) if name == "max" else torch.minimum(a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return _entrywise(maximum if name == "max" else minimum, 2)(a, b)
@@ -288,6 +301,9 @@ def exact(values: Any) -> np.ndarray:
     Returns:
         A numpy array of dtype object.
 
+    Raises:
+        ValueError: On NaN or infinity, text that is no number, or sequences of unequal lengths.
+
     >>> exact([["0.1", 1]])
     array([[Fraction(1, 10), Fraction(1, 1)]], dtype=object)
     """
@@ -296,4 +312,11 @@ def exact(values: Any) -> np.ndarray:
 
 
 def _to_fraction(x: Any) -> Any:
-    return Fraction(x) if isinstance(x, int | float | str | Fraction) else x
+    x = x.item() if isinstance(x, np.generic) else x  # numpy's integers would wrap around
+    if isinstance(x, int | float | str | Fraction):
+        try:
+            return Fraction(x)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            require(False, "values", 'finite numbers, or strings such as "1/3"', repr(x))
+    require(is_number(x), "values", "nested sequences of numbers, of equal lengths", repr(x))
+    return x

@@ -5,13 +5,11 @@ Without normalisation a stack with skips λ_ℓ and one with skips 1 differ by a
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from collapse.attention import Network
 from collapse.numeric import Number, require
-from collapse.stack import column
+from collapse.stack import column, stacked
 
 
 def unit_skip(network: Network, weights: Number | None = None) -> tuple[Network, Number]:
@@ -37,6 +35,7 @@ def unit_skip(network: Network, weights: Number | None = None) -> tuple[Network,
     Source:
         lambda-rescaling
 
+    >>> import torch
     >>> g = torch.Generator().manual_seed(0)
     >>> network = Network.random(3, 1, 2, 2, eta=0.5, generator=g).replace(skip=-2.0)
     >>> plain, scale = unit_skip(network)
@@ -55,21 +54,15 @@ def unit_skip(network: Network, weights: Number | None = None) -> tuple[Network,
         value.append(network.value[..., layer, :, :, :] / column(factor, 3))
         scale = scale * (factor / abs(factor) if network.norm == "row" else factor)
     parts = {"query": query, "value": value} if factors else {}
-    stacked = {name: _stack(layers) for name, layers in parts.items()}
+    changed = {name: stacked(layers, -4) for name, layers in parts.items()}
     one = 1.0 if isinstance(network.query, Tensor) else 1
-    return network.replace(**stacked, skip=one), scale
+    return network.replace(**changed, skip=one), scale
 
 
 def _factors(network: Network, weights: Number | None) -> list[Number]:
     """The weight of each layer's skip."""
     if weights is None:
         return [network.skip] * network.depth
-    found = weights.shape[-1]
-    require(found == network.depth, "weights", f"{network.depth}, one a layer", found)
+    shape = tuple(getattr(weights, "shape", ()))
+    require(shape[-1:] == (network.depth,), "weights", f"{network.depth}, one a layer", weights)
     return [weights[..., layer] for layer in range(network.depth)]
-
-
-def _stack(layers: list[Number]) -> Number:
-    if isinstance(layers[0], Tensor):
-        return torch.stack(layers, -4)
-    return np.stack(layers, -4)

@@ -17,11 +17,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-
 from collapse.attention import Network
 from collapse.numeric import Number, require
+from collapse.stack import stacked
 
 RUNGS = (0, 1, 2, 3)
 
@@ -47,6 +45,7 @@ def surrogate(network: Network, rung: int) -> Network:
     Source:
         rung-0, rung-1, rung-2, rung-3, preln-floor
 
+    >>> import torch
     >>> deep = Network.random(4, 2, 3, 2, eta=0.1, generator=torch.Generator().manual_seed(0))
     >>> [surrogate(deep, rung).heads for rung in (0, 1, 2, 3)]
     [0, 8, 1, 8]
@@ -89,6 +88,7 @@ def mean_field(network: Network) -> Network:
     Source:
         causal-floor
 
+    >>> import torch
     >>> deep = Network.random(3, 2, 1, 1, eta=0.5, generator=torch.Generator().manual_seed(0))
     >>> X = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
     >>> torch.allclose(mean_field(deep)(X), surrogate(deep, 2)(X))
@@ -115,6 +115,7 @@ def mean_head(network: Network) -> Network:
     Source:
         causal-floor, preln-floor
 
+    >>> import torch
     >>> deep = Network.random(3, 2, 1, 1, eta=0.5, generator=torch.Generator().manual_seed(0))
     >>> mean_head(deep).depth, mean_head(deep).heads
     (1, 1)
@@ -142,6 +143,7 @@ def later_products(network: Network) -> list[Number]:
     Source:
         rung-2, rung-3
 
+    >>> import torch
     >>> deep = Network.random(2, 1, 1, 1, eta=0.5, generator=torch.Generator().manual_seed(0))
     >>> v = deep.value_output.flatten()
     >>> torch.allclose(later_products(deep)[0].flatten(), (1 + v[:1]) * (1 + v[1:]) - 1)
@@ -161,7 +163,7 @@ def _values(network: Network, carried: bool) -> tuple[Number, Number | None]:
     if network.mixer_scale is not None:
         value, output = network.value_output, None
     if carried and network.depth:
-        later = _stack(later_products(network)[1:], -3)[..., None, :, :]
+        later = stacked(later_products(network)[1:], -3)[..., None, :, :]
         if output is None:
             value = value + value @ later
         else:
@@ -173,7 +175,3 @@ def _side_by_side(weights: Any) -> Any:
     """The heads of all layers as the heads of one: (*batch, L, H, ·, ·) → (*batch, 1, LH, ·, ·)."""
     *batch, layers, heads, rows, columns = weights.shape
     return weights.reshape(*batch, 1, layers * heads, rows, columns)
-
-
-def _stack(parts: list[Any], axis: int) -> Any:
-    return torch.stack(parts, axis) if isinstance(parts[0], torch.Tensor) else np.stack(parts, axis)

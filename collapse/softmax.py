@@ -11,7 +11,14 @@ import numpy as np
 import torch
 
 from collapse import numeric
-from collapse.checks import check_finite, check_mask, check_matrix
+from collapse.checks import (
+    check_batches,
+    check_finite,
+    check_mask,
+    check_matrix,
+    check_number,
+    check_whole,
+)
 from collapse.numeric import Number, require
 
 
@@ -44,6 +51,8 @@ def softmax(A: Number, mask: Number | None = None) -> Number:
         if visible is not None:
             A = A.masked_fill(~visible.to(A.device), -torch.inf)
         return torch.softmax(A, -1)
+    if all(isinstance(entry, int | float) for entry in A.flat):
+        A = A - numeric.amax(A, -1)[..., None]  # the exponentials of Python's floats overflow
     weights = numeric.exp(A)
     if visible is not None:
         weights = np.where(visible.numpy(), weights, 0)
@@ -121,6 +130,9 @@ def total_variation(P: Number, Q: Number) -> Number:
         check_matrix(rows, name, "row-stochastic matrices of shape (*batch, n, m)")
         check_finite(rows, name)
     require(P.shape[-2:] == Q.shape[-2:], "Q", f"(n, m) = {tuple(P.shape[-2:])}", tuple(Q.shape))
+    tensors = isinstance(P, torch.Tensor) == isinstance(Q, torch.Tensor)
+    require(tensors, "Q", f"a {type(P).__name__}, as P", type(Q))
+    check_batches(Q.shape[:-2], P.shape[:-2], "Q")
     return abs(P - Q).sum(-1) / 2
 
 
@@ -238,6 +250,7 @@ def entry_bound(P: Number, theta: Number) -> Number:
     (0.132, 0.132)
     """
     _check_theta(theta)
+    check_number(P, "P", "entries in [0, 1]")
     require(P >= 0, "P", "entries in [0, 1]", P)
     require(P <= 1, "P", "entries in [0, 1]", P)
     smaller = numeric.minimum(P, 1 - P)
@@ -273,12 +286,12 @@ def uniform_tv_bound(theta: Number, n: int) -> Number:
     0.380797
     """
     _check_theta(theta)
-    require(isinstance(n, int) and n >= 1, "n", "a whole number of tokens >= 1", n)
+    n = check_whole(n, "n", 1)
     # Divided through by e^θ, so that a large θ cannot overflow.
     gain, rest = -numeric.expm1(-theta), numeric.exp(-theta)
-    largest = 0 * theta
+    largest = 0 * gain
     for k in range(1, n):
-        value = gain * k * (n - k) / (n * (n * rest + k * gain))
+        value = gain * k / n * (n - k) / (n * rest + k * gain)
         largest = numeric.maximum(largest, value)
     return largest
 
@@ -291,13 +304,13 @@ def extremal_pair(theta: Number) -> tuple[Number, Number]:
     softmax(A) puts mass :math:`1/(1 + e^{\theta/2})` where E is larger.
 
     Args:
-        theta: θ ≥ 0, a tensor of shape (\*batch,) or a scalar of any number type.
+        theta: θ ≥ 0, finite, a tensor of shape (\*batch,) or a scalar of any number type.
 
     Returns:
         A and E, shape (\*batch, 1, 2): tensors, or arrays of exact numbers.
 
     Raises:
-        ValueError: If θ is negative or NaN.
+        ValueError: If θ is negative, infinite or NaN.
 
     Source:
         softmax-tv
@@ -307,6 +320,8 @@ def extremal_pair(theta: Number) -> tuple[Number, Number]:
     1.0
     """
     _check_theta(theta)
+    check_finite(theta, "theta")
+    require(not isinstance(theta, np.ndarray), "theta", "a tensor or a scalar", "an array")
     pairs = ((0 * theta, theta / 2), (theta, 0 * theta))
     if isinstance(theta, torch.Tensor):
         A, E = (torch.stack(pair, -1)[..., None, :] for pair in pairs)
@@ -340,12 +355,17 @@ def retrieval_threshold(m: int, delta: Number, s: int = 1) -> Number:
     >>> round(retrieval_threshold(1001, 0.5), 4)
     6.9078
     """
+    for name, count in (("s", s), ("m", m)):
+        check_number(count, name, "a number of tokens")
     require(s >= 1, "s", "a number of tokens >= 1", s)
     require(m > s, "m", f"a number of tokens > s = {s}", m)
+    check_number(delta, "delta", "0 < delta < (m - s)/m")
     require(delta > 0, "delta", "0 < delta < (m - s)/m", delta)
     require(delta * m < m - s, "delta", f"0 < delta < (m - s)/m = ({m} - {s})/{m}", delta)
-    return numeric.log((m - s) * (1 - delta) / (s * delta))
+    # A quotient of logarithms' arguments would overflow at a small δ.
+    return numeric.log((m - s) * (1 - delta) / s) - numeric.log(delta)
 
 
 def _check_theta(theta: Number) -> None:
+    check_number(theta, "theta", "theta >= 0")
     require(theta >= 0, "theta", "theta >= 0", theta)

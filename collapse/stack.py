@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse.checks import check_finite, check_mask
-from collapse.numeric import Number, is_finite, require
+from collapse.checks import check_alike, check_finite, check_floats, check_mask, is_whole
+from collapse.numeric import Number, is_finite, is_number, require
 
 NORMS = (None, "pre", "row")
 _WEIGHTS = ("query", "key", "value", "output")
@@ -47,13 +47,14 @@ class Stack:
         fields = dict(zip(_WEIGHTS, (query, key, value, output), strict=True))
         fields |= {"skip": skip, "mixer_scale": mixer_scale, "rope": rope, "norm": norm}
         if mask is not None:
-            mask = torch.as_tensor(mask)
-            mask = check_mask(mask, (mask.shape[0] if mask.ndim else 0,) * 2)
+            mask = check_mask(mask)
         for name in (*_SCALES, "rope"):
-            if isinstance(fields[name], np.generic):
-                fields[name] = fields[name].item()  # a scalar of numpy's would not load again
-            if isinstance(fields[name], Tensor) and isinstance(query, Tensor):
-                fields[name] = fields[name].to(query)
+            scale = fields[name]
+            if isinstance(scale, np.generic):
+                fields[name] = scale.item()  # a scalar of numpy's would not load again
+            if isinstance(scale, Tensor) and isinstance(query, Tensor) and name != "rope":
+                require(not scale.is_complex(), name, "a real number or a tensor", scale.dtype)
+                fields[name] = scale.to(query)
         self.__dict__.update(fields, mask=mask)
         self._check()
 
@@ -113,7 +114,7 @@ class Stack:
         """The network of layers start, …, stop − 1, counted from 0.
 
         Raises:
-            ValueError: Unless 0 ≤ start ≤ stop ≤ L.
+            ValueError: Unless 0 ≤ start ≤ stop ≤ L, integers.
 
         >>> from collapse.attention import Network
         >>> n = Network.random(3, 1, 2, 2, eta=1.0, generator=torch.Generator().manual_seed(0))
@@ -121,9 +122,9 @@ class Stack:
         2
         """
         require(
-            0 <= start <= stop <= self.depth,
+            is_whole(start) and is_whole(stop) and 0 <= start <= stop <= self.depth,
             "layers",
-            f"0 <= start <= stop <= {self.depth}",
+            f"integers, 0 <= start <= stop <= {self.depth}",
             (start, stop),
         )
         weights = {name: getattr(self, name) for name in _WEIGHTS}
@@ -157,9 +158,11 @@ class Stack:
                 a, b = (getattr(network, name) for network in (first, other))
                 same = (a is None) == (b is None) and (a is None or a.shape == b.shape)
                 require(same, name, "one shape in all networks", other)
+                if a is not None:
+                    check_alike(b, a, name, "in the first network")
         parts = {name: [getattr(network, name) for network in networks] for name in _WEIGHTS}
         return first.replace(
-            **{name: None if part[0] is None else torch.stack(part) for name, part in parts.items()}
+            **{name: None if part[0] is None else stacked(part, 0) for name, part in parts.items()}
         )
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
@@ -188,7 +191,13 @@ class Stack:
         Raises:
             ValueError: If the file holds something else.
         """
-        fields = torch.load(path, weights_only=True)
+        where = None if torch.cuda.is_available() else "cpu"
+        try:
+            fields = torch.load(path, map_location=where, weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # foreign bytes may stumble anywhere while they are read
+            raise ValueError(f"file: expected a Network, received {path}") from error
         known = set(_WEIGHTS + _SCALES) | {"mask", "rope", "norm"}
         require(isinstance(fields, dict) and set(fields) == known, "file", "a Network", path)
         return cls(**fields)
@@ -217,16 +226,17 @@ class Stack:
 
     def _check_weight(self, weight: Number, name: str) -> None:
         require(isinstance(weight, Tensor), name, "a torch tensor", type(weight))
-        require(weight.dtype.is_floating_point, name, "a floating-point dtype", weight.dtype)
-        same = (weight.dtype, weight.device) == (self.query.dtype, self.query.device)
-        have = f"{self.query.dtype} on {self.query.device}, as query"
-        require(same, name, have, f"{weight.dtype} on {weight.device}")
+        check_floats(weight, name, "weights")
+        check_alike(weight, self.query, name, "query")
         check_finite(weight, name)
+
+    def _check_scale(self, scale: Number, name: str) -> None:
+        require(isinstance(scale, int | float | Tensor), name, "a real number or a tensor", scale)
 
     def _check(self) -> None:
         weights = [(name, getattr(self, name)) for name in _WEIGHTS]
         for name, weight in weights:
-            if weight is None:
+            if weight is None and name == "output":
                 continue
             require(len(getattr(weight, "shape", ())) >= 4, name, "≥ 4 dimensions", weight)
             self._check_weight(weight, name)
@@ -240,18 +250,24 @@ class Stack:
                 require(tuple(weight.shape) == shape, name, f"shape {shape}", tuple(weight.shape))
         for name in _SCALES:
             scale = getattr(self, name)
-            real = not isinstance(scale, str | complex) and (name != "skip" or scale is not None)
-            require(real, name, "a real number or a tensor", repr(scale))
+            if scale is None and name != "skip":
+                continue
+            self._check_scale(scale, name)
             if isinstance(scale, Tensor):
                 fits = tuple(scale.shape) in ((), self.batch)
                 require(fits, name, f"shape {self.batch} or ()", tuple(scale.shape))
-            if scale is not None:
-                check_finite(scale, name)
+            check_finite(scale, name)
         require(self.norm in NORMS, "norm", 'None, "pre" or "row"', self.norm)
         if self.rope is not None:
-            base = not isinstance(self.rope, str) and self.rope > 0 and is_finite(self.rope)
+            base = is_number(self.rope) and not isinstance(self.rope, bool)
+            base = base and self.rope > 0 and is_finite(self.rope)
             require(base, "rope", "a base > 0, finite", repr(self.rope))
             require(k % 2 == 0, "key width", "an even width with rope", k)
+
+
+def stacked(parts: list[Number], axis: int) -> Number:
+    """Tensors, or arrays of exact numbers, along a new axis."""
+    return torch.stack(parts, axis) if isinstance(parts[0], Tensor) else np.stack(parts, axis)
 
 
 def column(scale: Number, dimensions: int) -> Number:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import mpmath
+import numpy as np
 import reference
 import torch
 from hypothesis import settings
@@ -124,6 +125,12 @@ BAD_MATRICES = {
     "nan": torch.tensor([[0.0, math.nan]]),
     "infinity": torch.tensor([[0.0], [math.inf]]),
     "list": [[0.0, 1.0], [1.0, 0.0]],
+    "eight bits": torch.zeros(2, 2).to(torch.float8_e5m2),
+    "sparse": torch.eye(2).to_sparse(),
+    "without data": torch.zeros(2, 2, device="meta"),
+    "text": np.array([["1", "2"]], dtype=object),
+    "nothing": np.array([[None, None]], dtype=object),
+    "complex objects": np.array([[1j, 0]], dtype=object),
 }
 
 

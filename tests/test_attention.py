@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +236,8 @@ def test_layers_compose() -> None:
     network, X = build(layers=3), tokens(N, D)
     assert torch.equal(network.layers(1, 3)(network.layers(0, 1)(X)), network(X))
     assert torch.equal(network.layers(2, 2)(X), X)
-    for start, stop in ((-1, 2), (2, 1), (0, 4)):
-        with pytest.raises(ValueError, match=r"layers: expected 0 <= start <= stop <= 3, received"):
+    for start, stop in ((-1, 2), (2, 1), (0, 4), (0.0, 2), (False, 2), (None, 2)):
+        with pytest.raises(ValueError, match="layers: expected integers, 0 <= start <= stop <= 3"):
             network.layers(start, stop)
 
 
@@ -256,9 +257,15 @@ def test_scales_take_the_dtype_of_the_weights_and_numpys_scalars_load(tmp_path: 
 
 
 def test_load_refuses_other_files(tmp_path: Path) -> None:
-    torch.save({"query": torch.zeros(1)}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="file: expected a Network"):
-        Network.load(tmp_path / "other.pt")
+    path = tmp_path / "other.pt"
+    torch.save({"query": torch.zeros(1)}, path)
+    saved = path.read_bytes()
+    for contents in (saved, saved[: len(saved) // 2], b"", b"hello"):
+        path.write_bytes(contents)
+        with pytest.raises(ValueError, match="file: expected a Network"):
+            Network.load(path)
+    with pytest.raises(FileNotFoundError):
+        Network.load(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -289,7 +296,7 @@ def test_repr_shows_the_state() -> None:
 
 def random(**changes: Any) -> Network:
     settings = {"layers": 2, "heads": 3, "width": 4, "key_width": 5, "eta": 0.5}
-    return Network.random(**{**settings, **changes}, generator=generator(0))
+    return Network.random(**{**settings, "generator": generator(0), **changes})
 
 
 def test_random_networks_are_reproducible_and_scale_with_eta() -> None:
@@ -300,6 +307,7 @@ def test_random_networks_are_reproducible_and_scale_with_eta() -> None:
     assert 0.499 < float(wide.query.abs().max()) <= 0.5 and abs(float(wide.query.mean())) < 0.01
     single = random(dtype=torch.float32)
     assert torch.equal(single.key, one.key.float())
+    assert torch.equal(random(layers=np.int64(2), heads=np.int32(3)).query, one.query)
     sweep = random(eta=torch.tensor([0.5, 1.0]))
     assert sweep.batch == (2,) and torch.equal(sweep.query[1], twice.query)
     assert random(heads=0)(torch.eye(4, dtype=torch.float64)).equal(
@@ -318,7 +326,12 @@ SQUARE = torch.zeros(1, 1, D, D)
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "query without layers": (lambda: Network(ZERO[0], ZERO[0], SQUARE[0]), "query: expected"),
     "query a list": (lambda: Network([[0.0]], ZERO, SQUARE), "query: expected"),
-    "query of integers": (lambda: Network(ZERO.int(), ZERO, SQUARE), "query: expected a floating"),
+    "query of integers": (lambda: Network(ZERO.int(), ZERO, SQUARE), "query: expected .*floating"),
+    "no query": (lambda: Network(None, ZERO, SQUARE), "query: expected"),
+    "query of eight bits": (
+        lambda: Network(*[w.to(torch.float8_e5m2) for w in (ZERO, ZERO, SQUARE)]),
+        "query: expected .*16 to 64 bits",
+    ),
     "key dtype": (lambda: Network(ZERO, ZERO.double(), SQUARE), "key: expected .*float32"),
     "key width": (lambda: Network(ZERO, ZERO[..., :1], SQUARE), r"key: expected shape .*\(1, 1, 3"),
     "value not square": (lambda: Network(ZERO, ZERO, ZERO), "value: expected shape"),
@@ -330,13 +343,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "skip shape": (lambda: build().replace(skip=torch.ones(2)), r"skip: expected shape \(\)"),
     "no skip": (lambda: build().replace(skip=None), "skip: expected a real number or a tensor"),
     "complex skip": (lambda: build().replace(skip=1j), "skip: expected a real number .*1j"),
+    "skip a list": (lambda: build().replace(skip=[1.0]), "skip: expected a real number"),
+    "skip an array": (
+        lambda: build(width=3).replace(skip=np.ones(3)),
+        "skip: expected a real number or a tensor",
+    ),
+    "skip a fraction": (lambda: build().replace(skip=Fraction(1, 2)), "skip: expected a real"),
+    "complex tensor": (
+        lambda: build().replace(skip=torch.tensor(1j)),
+        "skip: expected a real number or a tensor, received torch.complex64",
+    ),
     "mixer of text": (lambda: build().replace(mixer_scale="2"), "mixer_scale: expected a real"),
     "mixer shape": (lambda: build().replace(mixer_scale=torch.ones(2)), "mixer_scale: expected"),
     "norm": (lambda: build().replace(norm="post"), 'norm: expected None, "pre" or "row", received'),
     "rope": (lambda: build().replace(rope=0.0), "rope: expected a base > 0, finite, received 0.0"),
+    "rope switched on": (lambda: build().replace(rope=True), "rope: expected a base .*True"),
+    "rope a tensor": (lambda: build().replace(rope=torch.ones(2)), "rope: expected a base > 0"),
     "rope on odd keys": (lambda: build(key_width=3).replace(rope=10.0), "key width: expected"),
     "mask of numbers": (lambda: build().replace(mask=torch.ones(N, N)), "mask: expected booleans"),
     "mask not square": (lambda: build().replace(mask=CAUSAL[:3]), "mask: expected shape"),
+    "mask a text": (lambda: build().replace(mask="causal"), "mask: expected booleans, received"),
     "blind row": (lambda: build().replace(mask=CAUSAL & ~CAUSAL), "mask: expected a visible token"),
     "tokens a vector": (lambda: build()(tokens(D)), "X: expected tokens of shape"),
     "no token": (lambda: build()(tokens(0, D)), "X: expected tokens of shape"),
@@ -350,6 +376,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "overflow": (lambda: build()(tokens(N, D) * 1e200), "finite entries, received NaN or infinity"),
     "layer": (lambda: build().attention(tokens(N, D), 2), "layer: expected 0 <= layer < 2"),
     "negative layer": (lambda: build().attention_matrices(tokens(N, D), -1), "layer: expected"),
+    "half a layer": (lambda: build().attention(tokens(N, D), 0.5), "layer: expected 0 <= layer"),
+    "layers apart": (
+        lambda: Network.stack([build(), build(dtype=torch.float32)]),
+        "query: expected torch.float64 on cpu, as in the first network",
+    ),
+    "eta a text": (lambda: random(eta="0.1"), "eta: expected numbers >= 0, received '0.1'"),
+    "no generator": (lambda: random(generator=None), "generator: expected a torch.Generator"),
+    "true layers": (lambda: random(layers=True), "layers: expected an integer >= 0"),
     "eta": (lambda: random(eta=-0.1), "eta: expected finite and >= 0, received -0.1"),
     "eta nan": (lambda: random(eta=math.nan), "eta: expected finite and >= 0"),
     "heads": (lambda: random(heads=-1), "heads: expected an integer >= 0, received -1"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -121,6 +123,49 @@ def test_uniform_attention_with_skips_keeps_the_residual_exactly() -> None:
     # The controls: queries, or no skip.
     assert residual_norm(network(X)) != pytest.approx(float(residual_norm(X)), rel=1e-6)
     assert residual_norm(lift(even.replace(skip=0), "fraction")(tokens)) == 0
+
+
+def test_single_precision_is_propagated_in_double() -> None:
+    network, mlp = parts()
+    network, mlp = network.to(torch.float32), mlp.to(torch.float32)
+    X = normal(N, D, seed=1, dtype=torch.float32)
+    wide = centred_trace(network.to(torch.float64), X.double(), mlp.to(torch.float64))
+    assert centred_trace(network, X, mlp).log10_rho.equal(wide.log10_rho)
+
+
+def test_batches_of_perceptrons_broadcast() -> None:
+    network, mlp = parts()
+    X = normal(3, 1, N, D, seed=1)
+    both = MLP(*(torch.stack((w, w / 2)) for w in (mlp.inner, mlp.bias, mlp.outer)))
+    steps, trace = trace_blocks(network, X, both), centred_trace(network, X, both).log10_rho
+    assert steps.shape == (3, 2, L + 1, N, D) and trace.shape == (3, 2, L + 1)
+    for i in range(2):
+        single = MLP(both.inner[i], both.bias[i], both.outer[i])
+        assert (steps[:, i] - trace_blocks(network, X[:, 0], single)).abs().max() < 1e-12
+        alone = centred_trace(network, X[:, 0], single).log10_rho
+        assert (trace[:, i] - alone).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda net, mlp, X: MLP(mlp.inner * math.nan, mlp.bias, mlp.outer), "inner: .*finite"),
+        (lambda net, mlp, X: MLP(mlp.inner.int(), mlp.bias, mlp.outer), "inner: .*floating"),
+        (lambda net, mlp, X: MLP([1.0], mlp.bias, mlp.outer), "inner: expected weights"),
+        (lambda net, mlp, X: MLP(mlp.inner, mlp.bias.float(), mlp.outer), "bias: .*float64"),
+        (lambda net, mlp, X: MLP(mlp.inner[0, 0], mlp.bias, mlp.outer), "inner: expected shape"),
+        (lambda net, mlp, X: mlp(X, L), "layer: expected 0 <= layer < 5, an integer, received 5"),
+        (lambda net, mlp, X: mlp(X, -1), "layer: expected 0 <= layer < 5, an integer, received"),
+        (lambda net, mlp, X: trace_blocks(net.layers(0, 2), X, mlp), "depth and width of the MLP"),
+        (lambda net, mlp, X: centred_trace(net.layers(0, 2), X, mlp), "depth and width of the MLP"),
+        (lambda net, mlp, X: trace_blocks(net, X, mlp.to(torch.float32)), "MLP: expected .*64"),
+        (lambda net, mlp, X: trace_blocks(net, X[0], mlp), "X: expected tokens"),
+        (lambda net, mlp, X: trace_blocks(net, 1e305 * X, mlp), "finite"),
+    ],
+)
+def test_perceptrons_refused(call: Callable[..., Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        call(*parts(), normal(N, D, seed=1))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -20,6 +20,7 @@ from strategies import lists
 
 from collapse.attention import Network
 from collapse.centred import CentredTrace, centred_trace
+from collapse.exact import lift
 from collapse.norms import residual_norm
 from collapse.numeric import rounding_allowance
 
@@ -249,6 +250,21 @@ def test_tokens_of_any_size(size: float) -> None:
     assert worst_error(network, X, digits=2500) <= RELATIVE_ERROR * max(1, size)
 
 
+@pytest.mark.label("centred-propagation")
+@pytest.mark.parametrize("mask", [None, CAUSAL], ids=["unmasked", "causal"])
+@pytest.mark.parametrize("size", [1e-155, 1e-200, 1e-300])
+def test_weights_whose_products_leave_the_floats(size: float, mask: torch.Tensor | None) -> None:
+    """The logits are of size 1e-310 to 1e-600, the residual of the second layer their third power.
+
+    Without a mask a lost logit would be a residual of zero.
+    """
+    network = collapsing(layers=2).replace(mask=mask)
+    small = network.replace(query=network.query * size, key=network.key * size)
+    assert worst_error(small, tokens(N, D), digits=3000) <= RELATIVE_ERROR
+    less = small.replace(value=small.value * 1e-305)
+    assert worst_error(less, tokens(N, D), digits=4500) <= RELATIVE_ERROR
+
+
 @pytest.mark.parametrize("mask", [None, CAUSAL], ids=["unmasked", "causal"])
 @pytest.mark.parametrize(
     ("of_network", "of_tokens"), [((), (3,)), ((2,), ()), ((2,), (3, 1)), ((2,), (0, 1))], ids=str
@@ -309,7 +325,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "rope": (lambda: centred_trace(collapsing("rope"), tokens(N, D)), "rope: expected None"),
     "width": (lambda: centred_trace(collapsing(), tokens(N, 2)), "width of X: expected d = 3"),
     "nan": (lambda: centred_trace(collapsing(), tokens(N, D) * math.nan), "X: expected finite"),
-    "overflow": (lambda: centred_trace(collapsing(), tokens(N, D) * 1e200), "overflow"),
+    "overflow": (
+        lambda: centred_trace(
+            collapsing(layers=1).replace(
+                value=torch.full((1, 2, D, D), 1e308, dtype=torch.float64)
+            ),
+            tokens(N, D).abs() + 1e3,
+        ),
+        "tokens: expected no overflow",
+    ),
+    "huge logits": (
+        lambda: centred_trace(collapsing(), tokens(N, D) * 1e9),
+        "logits: expected at most .*received",
+    ),
+    "exact tokens": (
+        lambda: centred_trace(lift(collapsing(), "mpf"), lift(tokens(N, D), "mpf")),
+        "X: expected a torch tensor",
+    ),
 }
 
 

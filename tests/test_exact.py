@@ -128,6 +128,13 @@ def test_a_batch_of_exact_networks() -> None:
         assert max(abs(a - b) for a, b in zip(entries(both[i]), expected, strict=True)) < 1e-40
 
 
+def test_exact_networks_stack() -> None:
+    first, second = (lift(build(seed=seed), "mpf") for seed in (0, 1))
+    both, X = ExactNetwork.stack([first, second]), lift(tokens(N, D), "mpf")
+    assert both.batch == (2,)
+    assert (both(X)[1] == second(X)).all() and (both(X)[0] == first(X)).all()
+
+
 @pytest.mark.parametrize("heads", [0, 1])
 def test_exact_network_without_heads_or_layers(heads: int) -> None:
     for layers in (0, 1):
@@ -166,7 +173,10 @@ def test_lift_is_exact(number: str, value: float) -> None:
 def test_lift_keeps_shapes_exact_entries_and_options() -> None:
     assert lift(tokens(0, N, D), "arb").shape == (0, N, D)
     assert lift(exact(["1/3"]), "sympy")[0] == sympy.Rational(1, 3)
-    assert lift(0.5, "fraction") == Fraction(1, 2)
+    assert lift(0.5, "fraction") == lift(np.float32(0.5), "fraction") == Fraction(1, 2)
+    assert lift(torch.tensor([2**53 + 1]), "fraction")[0] == 2**53 + 1
+    assert lift(10**400, "fmpq") == 10**400
+    assert lift(torch.tensor(0.1, dtype=torch.bfloat16), "fraction") == Fraction(205, 2048)
     network = lift(build("all but row"), "mpf")
     assert (network.norm, network.skip, network.mixer_scale) == ("pre", 2, -2)
     assert network.depth == 2 and network.layers(0, 1).depth == 1
@@ -177,7 +187,19 @@ def test_lift_keeps_shapes_exact_entries_and_options() -> None:
     ("call", "said"),
     [
         (lambda: lift(0.5, "decimal"), "number: expected one of fraction, .*received decimal"),
+        (lambda: lift(0.5, ["arb"]), "number: expected one of fraction, .*received"),
         (lambda: lift(math.nan, "arb"), "x: expected finite"),
+        (lambda: lift([0.5], "arb"), "x: expected a Network, .*received"),
+        (lambda: lift("1/3", "fraction"), "x: expected a Network, .*received '1/3'"),
+        (lambda: lift(torch.tensor([1j]), "mpf"), "x: expected .* a real number, received 1j"),
+        (
+            lambda: lift(build(batch=(2,)).replace(skip=torch.ones(2)), "mpf"),
+            "skip: expected an exact number, received",
+        ),
+        (
+            lambda: lift(build(batch=(2,)), "mpf")(lift(tokens(3, N, D), "mpf")),
+            r"batch of X: expected one that broadcasts with \(2,\), received \(3,\)",
+        ),
         (lambda: lift(torch.tensor([math.inf]), "mpf"), "x: expected finite"),
         (lambda: lift(build(), "mpf")(tokens(N, D)), "X: expected a numpy array of exact numbers"),
         (lambda: ExactNetwork(*build().__dict__.values()), "query: expected a numpy array"),

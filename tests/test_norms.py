@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import flint
+import mpmath
 import numpy as np
 import pytest
 import reference
@@ -196,6 +197,32 @@ def test_the_midrange_does_not_overflow() -> None:
     assert torch.isfinite(norms.residual(X)).all() and norms.residual_norm(X) < 1e307
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_the_largest_numbers_make_no_nan(name: str) -> None:
+    largest = torch.finfo(torch.float64).max
+    X = torch.tensor([[largest, -largest], [-largest, largest]], dtype=torch.float64)
+    assert not torch.isnan(MEASURES[name][0](X)).any()
+    if name in SHIFT_INVARIANT:
+        assert (MEASURES[name][0](X[:1].expand(3, 2)) == 0).all()
+
+
+@pytest.mark.parametrize("centre", ["mean", "midrange"])
+def test_sums_of_half_precision_do_not_overflow(centre: str) -> None:
+    X = torch.full((100, 3), 1000.0, dtype=torch.float16)
+    assert norms.mean_residual_norm(X) == norms.composite_residual_norm(X, centre) == 0
+    X[0] = 0
+    for measure in (
+        norms.mean_residual_norm,
+        partial(norms.composite_residual_norm, centre=centre),
+    ):
+        assert measure(X) == measure(X.double()).half()
+
+
+def test_the_infinity_to_one_norm_adds_up_half_precision_in_single() -> None:
+    M = normal(20, 12, 9, seed=6, dtype=torch.float16)
+    assert norms.query_key_norm(M).equal(norms.query_key_norm(M.double()).half())
+
+
 @pytest.mark.parametrize("bad", BAD_MATRICES)
 @pytest.mark.parametrize("name", MEASURES)
 def test_bad_input(name: str, bad: str) -> None:
@@ -203,7 +230,9 @@ def test_bad_input(name: str, bad: str) -> None:
         MEASURES[name][0](BAD_MATRICES[bad])
 
 
-@pytest.mark.parametrize("p", [0, 3, -1, "inf", None, math.nan])
+@pytest.mark.parametrize(
+    "p", [0, 3, -1, "inf", None, math.nan, [2], torch.tensor(2.0), np.array([1, 2])], ids=str
+)
 @pytest.mark.parametrize(
     "measure", [norms.diameter, norms.token_norm, norms.value_norm, norms.query_key_norm]
 )
@@ -284,6 +313,10 @@ def test_the_upper_bound_is_one_and_the_least_cheap_one(p: float, k: int) -> Non
         (torch.zeros(3, 2), torch.zeros(3, 1)),
         (torch.zeros(3), torch.zeros(3)),
         (torch.zeros(3, 2), torch.tensor([[math.nan, 0.0]])),
+        (torch.zeros(3, 2), torch.zeros(3, 2, dtype=torch.float64)),
+        (torch.zeros(2, 3, 2), torch.zeros(3, 3, 2)),
+        (torch.zeros(3, 2), exact([[1, 2]])),
+        (exact([[[1, 2]]] * 2), exact([[[1, 2]]] * 3)),
     ],
 )
 def test_the_upper_bound_refuses(query: torch.Tensor, key: torch.Tensor) -> None:
@@ -324,6 +357,13 @@ def test_dobrushin_is_submultiplicative(seed: int) -> None:
     assert_below(norms.dobrushin(product), norms.dobrushin(P) * norms.dobrushin(Q), 2.0, 30)
 
 
+def test_dobrushin_asks_balls_symbols_and_rounded_numbers_for_no_more_than_they_know() -> None:
+    wide, a = flint.arb(0.5, 0.1), sympy.Symbol("a", real=True)
+    third = mpmath.mpf(1) / 3
+    for row in ([wide, flint.arb(0.5)], [a, 1 - a], [third, third, third], [0.1] * 10):
+        assert not norms.dobrushin(np.array([row], dtype=object)) > 0
+
+
 MEMORY = """
 import resource, torch
 from collapse.norms import dobrushin
@@ -351,6 +391,11 @@ def test_dobrushin_needs_no_cube_of_memory() -> None:
         (torch.ones(1, dtype=torch.int64), "P: expected"),
         (exact([[2, -1]]), "P: expected entries >= 0, received -1"),
         (exact([["1/2", "1/3"]]), "row sums of P: expected 1, received 5/6"),
+        (np.array([[0.5, 0.6]], dtype=object), "row sums of P: expected 1, received 1.1"),
+        (np.array([[flint.fmpq(1, 2)]], dtype=object), "row sums of P: expected 1, received 1/2"),
+        (np.array([[flint.arb(0.5)]], dtype=object), "row sums of P: expected 1, received 0.5"),
+        (np.array([[flint.arb(-1), flint.arb(2)]], dtype=object), "P: expected entries >= 0"),
+        (np.array([[sympy.Rational(1, 3)]], dtype=object), "row sums of P: expected 1, received"),
     ],
 )
 def test_dobrushin_refuses(P: torch.Tensor, said: str) -> None:

@@ -98,6 +98,14 @@ def test_extrema_of_mixed_numbers() -> None:
     assert numeric.maximum(array, 0).tolist() == [1, 0]
 
 
+def test_extrema_of_tensors_of_two_dtypes_round_neither() -> None:
+    integers, single = torch.tensor([1, 4]), torch.tensor([1.0, 4.0])
+    assert numeric.maximum(integers, 2.75).tolist() == [2.75, 4.0]
+    assert numeric.minimum(integers, 2).tolist() == [1, 2]
+    wide = torch.tensor([1 + 2.0**-40] * 2, dtype=torch.float64)
+    assert numeric.maximum(single, wide).tolist() == [1 + 2.0**-40, 4.0]
+
+
 def test_an_extremum_of_overlapping_balls_covers_both() -> None:
     wide = flint.arb(0, 1)
     assert numeric.maximum(wide, flint.arb(0)).contains(flint.arb("0.5"))
@@ -118,6 +126,7 @@ def test_extrema_along_an_axis(number: type) -> None:
         (math.nan, False),
         (-math.inf, False),
         (7, True),
+        (10**400, True),
         (Fraction(1, 3), True),
         (torch.zeros(0), True),
         (torch.tensor([0.0, math.nan]), False),
@@ -176,7 +185,9 @@ def test_rounding_allowance_is_not_generous() -> None:
     assert rounding_allowance(1.0, 1000) >= error > rounding_allowance(1.0, 1000) / 100
 
 
-@pytest.mark.parametrize(("operations", "dtype"), [(-1, torch.float64), (1, torch.int64)])
+@pytest.mark.parametrize(
+    ("operations", "dtype"), [(-1, torch.float64), (1, torch.int64), (1, "float64")]
+)
 def test_rounding_allowance_refuses(operations: int, dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match="received"):
         rounding_allowance(1.0, operations, dtype)
@@ -191,6 +202,20 @@ def test_exact_keeps_decimals() -> None:
     assert numeric.exact([0.1])[0] != Fraction(1, 10)  # the binary float, not the decimal
     assert numeric.exact([flint.arb(2)])[0] == 2
     assert numeric.exact([]).shape == (0,)
+
+
+def test_exact_takes_numpys_integers_without_their_limits() -> None:
+    assert numeric.exact([np.int64(2**62)])[0] * 4 == 2**64
+    assert numeric.exact([np.float32(0.5)])[0] == Fraction(1, 2)
+    assert numeric.exp(np.int64(1)) == numeric.exp(1.0)
+
+
+@pytest.mark.parametrize(
+    "values", [[math.nan], [math.inf], ["a third"], ["1/0"], [[1, 2], [3]], [None], [1j]], ids=str
+)
+def test_exact_refuses_what_is_no_number(values: list[object]) -> None:
+    with pytest.raises(ValueError, match=r"values: expected .*numbers.*, received"):
+        numeric.exact(values)
 
 
 def test_a_bound_is_immutable() -> None:

@@ -79,6 +79,13 @@ def test_public_names_are_exported_from_the_top(name: str) -> None:
     assert getattr(collapse, name).__name__ == name
 
 
+def test_a_star_brings_the_public_names_and_nothing_else() -> None:
+    names: dict[str, object] = {}
+    exec("from collapse import *", names)
+    del names["__builtins__"]
+    assert set(TOP_LEVEL) < set(names) == set(collapse.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'collapse' has no attribute 'collapsee'"):
         _ = collapse.collapsee

@@ -171,6 +171,30 @@ def test_saturated_softmax_and_one_token() -> None:
     assert floor.tv_bound(math.inf) == 1
 
 
+def test_python_numbers_do_not_overflow() -> None:
+    A = np.array([[800, 0], [-800, -801]], dtype=object)
+    expected = reference.softmax(reference.exactly(A.tolist(), mpmath.mpf))
+    P = torch.tensor(floor.softmax(A).astype(float))
+    assert_agrees(P, expected, 1.0, softmax_slack(torch.tensor(A.astype(float))))
+
+
+def test_bounds_at_an_infinite_oscillation_and_at_many_tokens() -> None:
+    for n in (1, 2, 7):
+        assert floor.uniform_tv_bound(math.inf, n) == pytest.approx(1 - 1 / n)
+    half, many = torch.tensor(2.0, dtype=torch.float16), np.int64(3000)
+    expected = reference.uniform_tv_bound(2.0, 3000)
+    assert abs(float(floor.uniform_tv_bound(half, many)) - expected) < 1e-3
+
+
+def test_the_threshold_of_a_tiny_delta_is_finite() -> None:
+    smallest = 5e-324
+    expected = reference.retrieval_threshold(9, mpmath.mpf(smallest), 1)
+    assert_agrees(floor.retrieval_threshold(9, smallest), expected, expected, 10)
+    half = torch.tensor(1e-3, dtype=torch.float16)
+    expected = reference.retrieval_threshold(1000, float(half), 1)
+    assert_agrees(floor.retrieval_threshold(1000, half), expected, expected, 10)
+
+
 def test_softmax_of_balls_and_symbols() -> None:
     A = np.array([[flint.arb(0), flint.arb(1)]], dtype=object)
     truth = reference.softmax_row([0.0, 1.0])
@@ -193,11 +217,32 @@ THETA_ERROR = "theta: expected theta >= 0, received"
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "negative theta": (lambda: floor.tv_bound(-0.1), THETA_ERROR),
     "nan theta": (lambda: floor.ratio_bound(math.nan), THETA_ERROR),
+    "theta of integers": (lambda: floor.uniform_tv_bound(torch.tensor([1, 2]), 3), "floating"),
+    "theta a text": (lambda: floor.tv_bound("1"), "theta: expected theta >= 0, a real number"),
+    "theta a list": (lambda: floor.ratio_bound([1.0]), "theta: expected theta >= 0, a real number"),
+    "endless extremal theta": (lambda: floor.extremal_pair(math.inf), "theta: expected finite"),
     "negative theta in a batch": (lambda: floor.tv_bounds(torch.tensor([1.0, -1.0])), THETA_ERROR),
     "uniform theta": (lambda: floor.uniform_tv_bound(-1.0, 3), THETA_ERROR),
     "extremal theta": (lambda: floor.extremal_pair(-1.0), THETA_ERROR),
     "ball around zero": (lambda: floor.tv_bound(flint.arb(0, 1)), THETA_ERROR),
     "no tokens": (lambda: floor.uniform_tv_bound(1.0, 0), "n: expected .* >= 1, received 0"),
+    "true tokens": (lambda: floor.uniform_tv_bound(1.0, True), "n: expected an integer >= 1"),
+    "half a token": (lambda: floor.uniform_tv_bound(1.0, 2.5), "n: expected an integer >= 1"),
+    "entries of integers": (lambda: floor.entry_bound(torch.tensor([0]), 1.0), "P: expected"),
+    "m a text": (lambda: floor.retrieval_threshold("9", 0.1), "m: expected a number of tokens"),
+    "delta nothing": (lambda: floor.retrieval_threshold(9, None), "delta: expected 0 < delta"),
+    "batches clash": (
+        lambda: floor.total_variation(torch.ones(2, 1, 1), torch.ones(3, 1, 1)),
+        r"batch of Q: expected one that broadcasts with \(2,\), received \(3,\)",
+    ),
+    "tensor and array": (
+        lambda: floor.total_variation(torch.ones(1, 1), np.array([[1]], dtype=object)),
+        "Q: expected a Tensor, as P",
+    ),
+    "mask a text": (
+        lambda: floor.softmax(torch.zeros(2, 2), "causal"),
+        "mask: expected booleans, received 'causal'",
+    ),
     "entry above one": (lambda: floor.entry_bound(1.1, 1.0), r"P: expected .*\[0, 1\]"),
     "entry below zero": (lambda: floor.entry_bound(-0.1, 1.0), r"P: expected .*\[0, 1\]"),
     "m = s": (lambda: floor.retrieval_threshold(3, 0.1, 3), "m: expected .* > s = 3, received 3"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from collapse.checks import check_whole
 from collapse.numeric import require
 
 
@@ -30,7 +31,7 @@ def complete(n: int) -> Tensor:
     >>> complete(3).sum().item()
     9
     """
-    _check(n)
+    n = check_whole(n, "n", 1)
     return torch.ones(n, n, dtype=torch.bool)
 
 
@@ -74,7 +75,7 @@ def sliding_window(n: int, width: int) -> Tensor:
     >>> sliding_window(4, 1).sum(-1)
     tensor([2, 3, 3, 2])
     """
-    require(width >= 1, "width", "at least one neighbour", width)
+    width = check_whole(width, "width", 1)
     return complete(n).tril(width).triu(-width)
 
 
@@ -118,7 +119,7 @@ def star(n: int) -> Tensor:
     >>> star(4).sum(-1)
     tensor([1, 2, 2, 2])
     """
-    _check(n)
+    n = check_whole(n, "n", 1)
     mask = torch.eye(n, dtype=torch.bool)
     mask[:, 0] = True
     return mask
@@ -144,7 +145,8 @@ def random_sparse(n: int, degree: int, generator: torch.Generator) -> Tensor:
     >>> random_sparse(5, 2, torch.Generator().manual_seed(0)).sum(-1)
     tensor([3, 3, 3, 3, 3])
     """
-    require(1 <= degree < n, "degree", f"1 <= degree < n = {n}", degree)
+    n, degree = check_whole(n, "n", 2), check_whole(degree, "degree", 1)
+    require(degree < n, "degree", f"1 <= degree < n = {n}", degree)
     order = torch.rand(n, n, generator=generator).fill_diagonal_(-1).argsort(-1)
     return torch.zeros(n, n, dtype=torch.bool).scatter_(-1, order[:, : degree + 1], True)
 
@@ -167,7 +169,7 @@ def disconnected(n: int) -> Tensor:
     >>> disconnected(4).sum(-1)
     tensor([2, 2, 2, 2])
     """
-    require(n >= 2, "n", "at least two tokens", n)
+    n = check_whole(n, "n", 2)
     half = torch.arange(n) < n // 2
     return half[:, None] == half
 
@@ -191,7 +193,3 @@ def reversed_star(n: int) -> Tensor:
     tensor([4, 1, 1, 1])
     """
     return star(n).T
-
-
-def _check(n: int) -> None:
-    require(isinstance(n, int) and n >= 1, "n", "an integer >= 1", n)

@@ -28,7 +28,7 @@ def mask_graph(mask: Tensor) -> networkx.DiGraph:
     >>> sorted(mask_graph(star(3)).successors(1))
     [0, 1]
     """
-    mask = check_mask(mask, (len(mask), len(mask)))
+    mask = check_mask(mask)
     require(mask.diagonal().all(), "mask", "a self-loop at every token", mask.diagonal().tolist())
     graph = networkx.DiGraph()
     graph.add_nodes_from(range(len(mask)))

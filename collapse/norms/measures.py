@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from collapse import numeric
 from collapse.checks import check_finite, check_matrix, check_tensor
-from collapse.norms.tokens import residual, vector_norm
-from collapse.norms.weights import singular_values
+from collapse.norms.tokens import magnitude, residual, vector_norm
+from collapse.norms.weights import singular_values, widened
 from collapse.numeric import Number, require
 
 
@@ -33,9 +35,8 @@ def mean_residual_norm(X: Number) -> Number:
     """
     check_matrix(X, "X", "tokens of shape (*batch, n, d)")
     check_finite(X, "X")
-    n, d = X.shape[-2:]
-    centred = X - (X.sum(-2) / n)[..., None, :]
-    return vector_norm(centred.reshape(*X.shape[:-2], n * d), 2)
+    distance = vector_norm(_less_mean(X).reshape(*X.shape[:-2], math.prod(X.shape[-2:])), 2)
+    return distance.to(X.dtype) if isinstance(X, torch.Tensor) else distance
 
 
 def composite_residual_norm(X: torch.Tensor, centre: str = "mean") -> torch.Tensor:
@@ -63,8 +64,8 @@ def composite_residual_norm(X: torch.Tensor, centre: str = "mean") -> torch.Tens
     """
     check_tensor(X, "X")
     require(centre in ("mean", "midrange"), "centre", '"mean" or "midrange"', repr(centre))
-    R = abs(X - X.mean(-2, keepdim=True) if centre == "mean" else residual(X))
-    return R.sum(-2).amax(-1).sqrt() * R.sum(-1).amax(-1).sqrt()
+    R = abs(_less_mean(X) if centre == "mean" else residual(widened(X)))
+    return (R.sum(-2).amax(-1).sqrt() * R.sum(-1).amax(-1).sqrt()).to(X.dtype)
 
 
 def stable_rank(X: torch.Tensor) -> torch.Tensor:
@@ -90,9 +91,16 @@ def stable_rank(X: torch.Tensor) -> torch.Tensor:
     (tensor(3.), tensor(0.))
     """
     check_tensor(X, "X")
-    singular = singular_values(X)
+    singular = singular_values(X / magnitude(X, (-2, -1)))
     top = singular[..., :1]
     return (singular / torch.where(top > 0, top, 1)).square().sum(-1)
+
+
+def _less_mean(X: Number) -> Number:
+    """Tokens minus their mean; half precision as float32."""
+    if isinstance(X, torch.Tensor):
+        X = residual(widened(X))  # a sum of large tokens may overflow where their mean does not
+    return X - (X.sum(-2) / X.shape[-2])[..., None, :]
 
 
 def measure_dictionary(n: Number, d: Number) -> tuple[Number, Number]:

@@ -11,7 +11,7 @@ import torch
 from collapse import numeric
 from collapse.checks import check_finite, check_matrix, check_p
 from collapse.norms.columns import column_range
-from collapse.numeric import Number, require, rounding_allowance
+from collapse.numeric import Number, is_finite, require, rounding_allowance
 
 _BLOCK_ENTRIES = 1 << 22  # entries of the largest temporary: 32 MiB in float64
 # Torch multiplies faster by a tensor of the same type than by a number.
@@ -168,7 +168,8 @@ def token_norm(X: Number, p: float = math.inf) -> Number:
     check_p(p)
     check_matrix(X, "X", "tokens of shape (*batch, n, d)")
     norm = numeric.amax(vector_norm(X, p), -1)
-    check_finite(norm, "X")
+    if not is_finite(norm):  # the norm may overflow where no entry does
+        check_finite(X, "X")
     return norm
 
 
@@ -204,13 +205,18 @@ def dobrushin(P: Number) -> Number:
         allowed = rounding_allowance(1.0, P.shape[-1] + 8, P.dtype)
         require(error <= allowed, "row sums of P", "1 within rounding", f"an error of {error:.3g}")
     elif isinstance(P, np.ndarray):
-        # Balls and symbols need not decide; rationals do.
         for entry in P.flat:
-            require(not isinstance(entry, int | Fraction) or entry >= 0, "P", "entries >= 0", entry)
+            require(not _surely(entry < 0), "P", "entries >= 0", entry)
         for total in P.sum(-1).flat:
-            rational = isinstance(total, int | Fraction)
-            require(not rational or total == 1, "row sums of P", "1", total)
+            inexact = isinstance(total, float) or type(total).__module__.startswith("mpmath")
+            allowed = rounding_allowance(1.0, P.shape[-1] + 8) if inexact else 0
+            require(not _surely(abs(total - 1) > allowed), "row sums of P", "1", total)
     return _half(_largest_distance(P, 1))
+
+
+def _surely(relation: object) -> bool:
+    """Whether a relation holds for certain; balls and symbols need not decide it."""
+    return relation in (True,)  # sympy's true is equal to True, its undecided relations are not
 
 
 def _half(x: Number) -> Number:
@@ -238,13 +244,25 @@ def vector_norm(x: Number, p: float) -> Number:
     if isinstance(x, torch.Tensor):
         if p != 2:
             return torch.linalg.vector_norm(x, ord=p, dim=-1)
-        # Scaled first: the square of 1e-170 would underflow to zero, that of 1e170 overflow.
-        largest = x.abs().amax(-1, keepdim=True)
-        scaled = x / torch.where(largest > 0, largest, 1)
-        return torch.linalg.vector_norm(scaled, dim=-1) * largest[..., 0]
+        largest = magnitude(x, -1)
+        return torch.linalg.vector_norm(x / largest, dim=-1) * largest[..., 0]
     if p == 1:
         return abs(x).sum(-1)
     return numeric.sqrt((x * x).sum(-1)) if p == 2 else numeric.amax(abs(x), -1)
+
+
+def magnitude(x: torch.Tensor, dim: int | tuple[int, ...]) -> torch.Tensor:
+    """The largest entry along axes, which are kept, by which to divide before numbers are squared.
+
+    The square of 1e-170 would underflow to zero, that of 1e170 overflow. It is 1 where there is
+    nothing to divide by, zero or infinity, and a constant to gradients.
+
+    >>> magnitude(torch.tensor([[3.0, -4.0], [0.0, 0.0]]), -1)
+    tensor([[4.],
+            [1.]])
+    """
+    largest = x.detach().abs().amax(dim, keepdim=True)
+    return torch.where((largest > 0) & (largest < math.inf), largest, 1)
 
 
 def _largest_distance(X: Number, p: float) -> Number:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from collapse import numeric
-from collapse.checks import check_finite, check_matrix, check_p
+from collapse.checks import check_alike, check_batches, check_finite, check_matrix, check_p
 from collapse.numeric import Number, require
 
 _BLOCK_ENTRIES = 1 << 20  # entries of the largest temporary: 8 MiB in float64
@@ -87,6 +87,8 @@ def query_key_norm(M: Number, p: float = math.inf) -> Number:
         "d <= 24 for the exact norm at p = inf (query_key_upper bounds it at any width)",
         M.shape[-2],
     )
+    if isinstance(M, torch.Tensor):
+        return _infinity_to_one(widened(M)).to(M.dtype)
     return _infinity_to_one(M)
 
 
@@ -126,6 +128,8 @@ def query_key_upper(query: Number, key: Number, p: float = math.inf) -> Number:
         f"the {query.shape[-1]} columns of query",
         key.shape[-1],
     )
+    check_alike(key, query, "key", "query")
+    check_batches(key.shape[:-2], query.shape[:-2], "key")
     M = query @ key.swapaxes(-1, -2)
     if p != math.inf:
         return query_key_norm(M, p)
@@ -143,13 +147,21 @@ def _spectral_norm(M: Number, name: str) -> torch.Tensor:
 
 
 def singular_values(M: torch.Tensor) -> torch.Tensor:
-    """Singular values, the largest first; half precision, which LAPACK lacks, goes by float32.
+    """Singular values, the largest first.
 
     >>> singular_values(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
     tensor([2., 1.])
     """
-    wide = M if M.dtype in (torch.float32, torch.float64) else M.float()
-    return torch.linalg.svdvals(wide).to(M.dtype)
+    return torch.linalg.svdvals(widened(M)).to(M.dtype)
+
+
+def widened(M: torch.Tensor) -> torch.Tensor:
+    """Half precision, which LAPACK lacks and whose sums overflow early, as float32.
+
+    >>> widened(torch.ones(2, dtype=torch.float16)).dtype
+    torch.float32
+    """
+    return M if M.dtype in (torch.float32, torch.float64) else M.float()
 
 
 def _infinity_to_one(M: Number) -> Number:
@@ -176,8 +188,7 @@ def _lengths_of_sums(first: Number, second: Number) -> Number:
     if not isinstance(first, torch.Tensor):
         return abs(first[..., :, None, :] + second[..., None, :, :]).sum(-1)
     # A sum is a distance to the negative, and of distances torch keeps nothing but the result.
-    wide = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return torch.cdist(first.to(wide), -second.to(wide), p=1).to(first.dtype)
+    return torch.cdist(first, -second, p=1)
 
 
 def _signed_sums(rows: Number, zero: Number) -> Number:
