@@ -13,7 +13,8 @@ from collapse.attention import Network
 
 NORMS = (1, 2, math.inf)
 OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {}, "causal": {"mask": CAUSAL}, "scattered": {"mask": SCATTERED}, "rope": {"rope": 9.0}
+    "plain": {}, "causal": {"mask": CAUSAL}, "scattered": {"mask": SCATTERED},
+    "rope": {"rope": 9.0}, "causal rope": {"mask": CAUSAL, "rope": 9.0},
 }  # fmt: skip
 OPERATIONS = 80  # on the longest chain of one layer, the norms and the bound
 

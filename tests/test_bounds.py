@@ -26,6 +26,7 @@ from collapse.norms import diameter, token_norm
 from collapse.numeric import exact
 from collapse.rungs import RUNGS, surrogate
 from collapse.witnesses import layers as witnesses
+from collapse.witnesses.skips import rotary_shift
 
 NORMS = (1, 2, math.inf)
 CERTIFICATES = ("weights", "measured")
@@ -98,7 +99,9 @@ def test_search_comes_to_the_bound_and_not_beyond(rung: int, data: Any) -> None:
     assert 0.999 <= best <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("options", [{"rope": 10.0}, {"mask": CAUSAL[:3, :3]}])
+@pytest.mark.parametrize(
+    "options", [{"rope": 10.0}, {"mask": CAUSAL[:3, :3]}, {"rope": 10.0, "mask": CAUSAL[:3, :3]}]
+)
 @pytest.mark.parametrize("rung", RUNGS)
 def test_positions_and_masks(rung: int, options: dict[str, Any]) -> None:
     network, X = some(4000, seed=80 + rung, **options)
@@ -169,6 +172,32 @@ def test_rotary_positions_need_their_own_constants() -> None:
     error = error_of(turned, X, 2)
     assert error > 100 * collapse_bound(network, X, 2).value
     assert error <= collapse_bound(turned, X, 2).value
+
+
+@pytest.mark.label("rung-1")
+@pytest.mark.parametrize("p", NORMS)
+def test_a_mask_does_not_take_the_positions_away(p: float) -> None:
+    """A first layer that shifts the queries alike: no difference of tokens sees it, RoPE does."""
+    second, X, Z = rotary_shift("1/100", 400)
+    shift = torch.zeros(5, 5, dtype=torch.float64)
+    shift[2, 0] = 0.01 / 400  # feature 3 is 400 in both tokens
+    query, key, value = (
+        torch.tensor(w.astype(float)) for w in (second.query, second.key, second.value)
+    )
+    network = Network(
+        torch.cat((0 * query, query)),
+        torch.cat((0 * key, key)),
+        torch.cat((shift.expand(1, 1, 5, 5), value)),
+        rope=10_000.0,
+        mask=CAUSAL[:2, :2],
+    )
+    inputs = torch.tensor(X.astype(float))
+    assert torch.equal(network.layers(0, 1)(inputs), torch.tensor(Z.astype(float)))
+    error = error_of(network, inputs, 1, p)
+    for data in CERTIFICATES:
+        assert error <= collapse_bound(network, inputs, 1, p, data).value
+        plain = collapse_bound(network.replace(rope=None), inputs, 1, p, data).value
+        assert error > plain
 
 
 # --- in balls, in symbols, by a slow twin -------------------------------------------------------

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import flint
+import mpmath
 import pytest
 import torch
 from strategies import CASES, assert_below, generator, normal
@@ -215,6 +216,17 @@ def test_weights_of_skips_are_absorbed(options: dict[str, Any]) -> None:
 # --- skip-drift, j24-lower-bound -----------------------------------------------------------------
 
 
+@pytest.mark.label("lambda-skip")
+@pytest.mark.parametrize("skip", [3.0, -1e5, 1e160])
+@pytest.mark.parametrize("K", [0.1, 1.5])
+def test_the_share_kept_is_that_of_its_formula_at_every_size(skip: float, K: float) -> None:
+    size, v, k = Fraction(abs(skip)), Fraction(1), Fraction(K)
+    plain = (size - k) / (size + v) if k <= size - v else (1 - k**2 / (size**2 - v**2)) / 2
+    assert normalised_factor(skip, 1.0, K) == pytest.approx(float(plain), rel=1e-15)
+    many = torch.tensor([skip], dtype=torch.float64)
+    assert normalised_factor(many, 1.0, K).item() == pytest.approx(float(plain), rel=1e-15)
+
+
 @pytest.mark.label("skip-drift")
 def test_tokens_move_no_farther_than_the_lemma_says() -> None:
     source = generator(5)
@@ -229,6 +241,17 @@ def test_tokens_move_no_farther_than_the_lemma_says() -> None:
     small = ratio <= 1
     assert 0.2 < small.double().mean() < 0.9
     assert_below(lost[small], 2 * row_drift(ratio[small]), 10.0, OPERATIONS)
+
+
+@pytest.mark.label("skip-drift")
+@pytest.mark.parametrize("ratio", [1e-3, 1e-7, 3e-9, 1e-300])
+def test_a_small_drift_is_not_lost_in_rounding(ratio: float) -> None:
+    with mpmath.workdps(700):
+        t = mpmath.mpf(ratio)
+        expected = float(mpmath.sqrt(2 - 2 * mpmath.sqrt(1 - t * t)))
+    found = row_drift(torch.tensor(ratio, dtype=torch.float64)).item()
+    assert row_drift(ratio) == pytest.approx(expected, rel=1e-15, abs=0)
+    assert found == pytest.approx(expected, rel=1e-15, abs=0)
 
 
 @pytest.mark.label("skip-drift")

@@ -430,8 +430,9 @@ def test_networks_that_do_not_fit_are_named() -> None:
         tangent_jacobian(row, X)
     with pytest.raises(ValueError, match="X: expected tokens of length > 0"):
         normalised_bound(pre, 0 * X)
-    with pytest.raises(ValueError, match="attention: expected"):
-        normalised_bound(pre.replace(rope=10.0), X)
+    for mask in (None, torch.ones(len(X), len(X), dtype=torch.bool)):
+        with pytest.raises(ValueError, match="attention: expected"):
+            normalised_bound(pre.replace(rope=10.0, mask=mask), X)
     with pytest.raises(ValueError, match="first: expected angles"):
         two_token_limits(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(1.0), 1)
 

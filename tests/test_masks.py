@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import networkx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import assert_below, generator, normal
 
@@ -211,6 +212,7 @@ def test_the_radius_is_in_the_exponent(r: int) -> None:
 
 
 def test_bad_numbers_are_refused() -> None:
+    headless = Network(*[torch.zeros(1, 0, 1, 1)] * 3, skip=0, mask=masks.complete(2))
     for call in (
         lambda: centre_factors([0.5], 0, 1),
         lambda: centre_factors([0.5], 1, 0),
@@ -223,11 +225,20 @@ def test_bad_numbers_are_refused() -> None:
         lambda: masks.sliding_window(3, 0),
         lambda: masks.random_sparse(3, 3, generator(0)),
         lambda: masks.disconnected(1),
+        lambda: masks.complete(True),
+        lambda: masks.sliding_window(3, 1.5),
+        lambda: masks.random_sparse(4, True, generator(0)),
+        lambda: masks.averaging(torch.zeros(2, 2, dtype=torch.bool)),
+        lambda: masks.averaging(torch.ones(2, 2)),
+        lambda: masks.mask_graph("causal"),
+        lambda: masks.centres(torch.tensor(True)),
         lambda: masks.limit_rate(masks.complete(1)),
         lambda: lazy_walk(1, 0.5),
         lambda: lazy_walk(2, 1.5),
         lambda: outward_drift(2, 0.5),
         lambda: masks.masked_diameters(Network(*[torch.zeros(1, 1, 1, 1)] * 3), torch.zeros(2, 1)),
+        lambda: masks.masked_diameters(headless, torch.zeros(2, 1)),
+        lambda: masks.edge_floors(headless, torch.zeros(2, 1)),
     ):
         with pytest.raises(ValueError, match="expected .* received"):
             call()
@@ -243,6 +254,7 @@ def network(mask: torch.Tensor, layers: int = 6, heads: int = 2, scale: float = 
 
 @pytest.mark.label("masked-collapse")
 @given(st.floats(0, 40), st.integers(1, 9))
+@example(900.0, 1)
 def test_the_least_weight_is_attained_and_never_passed(theta: float, m: int) -> None:
     row = torch.zeros(1, m, dtype=torch.float64)
     row[0, 0] = -theta
@@ -301,6 +313,8 @@ def test_attention_is_near_averaging(name: str) -> None:
     assert_below(moved, bound, bound.amax(), 400)
     other = masks.averaging(MASKS["star" if name != "star" else "causal"])
     assert (token_norm(layer(X) - other @ X @ layer.value_output.sum(-3)[0]) > moved).any()
+    with pytest.raises(ValueError, match="attention: expected .*received masked rope"):
+        averaging_error(replace(sizes, attention="masked rope"), 0, token_norm(X), diameter(X))
 
 
 @pytest.mark.label("masked-rate")
@@ -318,6 +332,14 @@ def test_the_limit_rate_against_the_powers_of_the_matrix(name: str) -> None:
         assert rate == 0.5 and 0.5 < seen < 0.75
     else:
         assert seen == pytest.approx(rate, abs=0.03)
+
+
+def test_masks_of_numpy() -> None:
+    n = np.int64(5)
+    assert masks.one_sided_window(n, np.int32(1)).equal(masks.one_sided_window(5, 1))
+    mask = np.tri(5, dtype=bool)
+    assert masks.averaging(mask).equal(masks.averaging(masks.causal(5)))
+    assert masks.limit_rate(mask) == 0.5 and masks.centres(mask.tolist()) == {0}
 
 
 @pytest.mark.label("masked-rate")

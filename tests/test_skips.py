@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from layers import NORMS, OPERATIONS, OPTIONS, drawn, rounding, sizes_of
+from networks import CAUSAL
 from strategies import CASES, assert_below, generator
 
 from collapse.attention import Network
@@ -98,9 +99,11 @@ def test_no_term_of_the_bound_can_be_dropped() -> None:
 
 
 @pytest.mark.label("attention-lipschitz")
-def test_with_rotary_positions_the_plain_form_is_false() -> None:
+@pytest.mark.parametrize("mask", [None, CAUSAL[:2, :2]], ids=["all", "causal"])
+def test_with_rotary_positions_the_plain_form_is_false(mask: torch.Tensor | None) -> None:
     """A common shift leaves all differences alone, and yet attention turns."""
     network, X, Z = (lift(part, "arb") for part in rotary_shift("1/100", 400))
+    network = network.replace(mask=mask)
     layer = network.replace(skip=0)
     moved = abs(layer(Z) - layer(X)).max()
     plain = attention_lipschitz_bound(network.replace(rope=None), X, Z).value

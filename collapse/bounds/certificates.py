@@ -30,7 +30,8 @@ def collapse_bound(
     The recursion of :func:`~collapse.bounds.ladder.ladder`. It holds for all weights and tokens.
 
     Args:
-        network: A Network or ExactNetwork with skip 1 and norm None; rungs 2 and 3 want no mask.
+        network: A Network or ExactNetwork with skip 1 and norm None, with or without RoPE;
+            rungs 2 and 3 want no mask.
         X: Tokens, shape (\*batch, n, d).
         rung: 0, 1, 2 or 3.
         p: 1, 2 or ``math.inf``.
@@ -81,7 +82,7 @@ def contraction_bound(network: Network, X: Number, p: float = math.inf) -> Bound
     .. math:: \mathrm{diam}_p(A(X)) \le \mathrm{diam}_p(X)
         \sum_h \nu_p(V_h) \tanh\bigl(\beta_p(M_h)\,\mathrm{diam}_p(X)^2/4\bigr),
 
-    with Σν in place of the sum under a mask, and Σν tanh(βφ²), φ = ‖X‖, with RoPE.
+    with Σν in place of the sum under a mask, and Σν tanh(βφ²), φ = ‖X‖, with RoPE alone.
 
     Args:
         network: A Network or ExactNetwork of depth 1, norm None.
@@ -145,7 +146,7 @@ def _sizes(network: Network, n: int, p: float) -> tuple[Sizes, tuple[str, ...]]:
         beta, note = _query_key(network.query, network.key, p)
     attention: Attention = "plain" if network.rope is None else "rope"
     if network.mask is not None:
-        attention = "mask"
+        attention = "mask" if network.rope is None else "masked rope"
     # A sum of no heads is a zero matrix; reading it off V keeps the number type.
     layer_value = value_norm(V.sum(-3), p)
     return Sizes(value_norm(V, p), layer_value, beta, attention), (note,)

@@ -16,12 +16,12 @@ def contraction_factor(sizes: Sizes, layer: int, phi: Number, D: Number) -> Numb
     .. math:: \mathrm{diam}_p(A(X)) \le K\, \mathrm{diam}_p(X), \qquad
         K = \sum_h \nu_p(V_h) \tanh\bigl(\beta_p(M_h)\, \mathrm{diam}_p(X)^2 / 4\bigr);
 
-    Σν under a mask, and Σν tanh(βφ²) with RoPE.
+    Σν under a mask, with RoPE or without, and Σν tanh(βφ²) with RoPE alone.
 
     Args:
         sizes: The network's weights.
         layer: Index of the layer, counted from 0.
-        phi: ‖X‖, used with RoPE only.
+        phi: ‖X‖, used with RoPE and no mask only.
         D: diam(X).
 
     Returns:
@@ -43,14 +43,14 @@ def diameter_recursion(sizes: Sizes, D0: Number) -> list[Number]:
     r"""Bounds on the diameter after each layer without skips: D ← K(D) D.
 
     Args:
-        sizes: The network's weights, without RoPE.
+        sizes: The network's weights; with RoPE only under a mask.
         D0: diam(X), shape (\*batch,); mpmath floats do not underflow where floats would.
 
     Returns:
         The bounds :math:`D_0, \dots, D_L`.
 
     Raises:
-        ValueError: With RoPE, where the recursion would need ‖X‖ too.
+        ValueError: With RoPE and no mask, where the recursion would need ‖X‖ too.
 
     Source:
         double-exponential
@@ -60,7 +60,8 @@ def diameter_recursion(sizes: Sizes, D0: Number) -> list[Number]:
     >>> [round(float(D), 4) for D in diameter_recursion(Sizes(one, one[:, 0], one), 1.0)]
     [1.0, 0.2449, 0.0037, 0.0]
     """
-    require(sizes.attention != "rope", "attention", '"plain" or "mask"', sizes.attention)
+    known = sizes.masked or not sizes.rotary
+    require(known, "attention", '"plain", or under a mask', sizes.attention)
     bounds = [D0]
     for layer in range(sizes.layer_value.shape[-1]):
         D = bounds[-1]

@@ -20,7 +20,7 @@ from collapse import numeric
 from collapse.numeric import Number, require
 from collapse.softmax import tv_bound
 
-Attention = Literal["plain", "mask", "rope"]
+Attention = Literal["plain", "mask", "rope", "masked rope"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,23 @@ class Sizes:
         head_value: ν(V_h), shape (\*batch, L, H); a tensor or an array of exact numbers.
         layer_value: ν(Σ_h V_h), shape (\*batch, L).
         query_key: β(M_h), or with RoPE the largest β over the offsets, shape (\*batch, L, H).
-        attention: "plain", "mask" or "rope".
+        attention: "plain", "mask", "rope" or "masked rope".
     """
 
     head_value: Number
     layer_value: Number
     query_key: Number
     attention: Attention = "plain"
+
+    @property
+    def masked(self) -> bool:
+        """Whether rows may see different tokens."""
+        return self.attention in ("mask", "masked rope")
+
+    @property
+    def rotary(self) -> bool:
+        """Whether equal tokens may get different logits."""
+        return self.attention in ("rope", "masked rope")
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,8 @@ def spread(sizes: Sizes, layer: int, state: State, phi0: Number) -> Spread:
     Under a mask the tokens seen differ by row: :math:`K = \sum_h \nu_h`, :math:`t_h = 1`. With RoPE
     equal tokens get different logits, so no difference of tokens can be used:
     :math:`K = \sum \nu_h \tanh(\beta_h \varphi^2)`, :math:`t_h = \tanh(\beta_h \varphi^2/2)`,
-    :math:`q_h = \tanh(\beta_h(\delta\varphi + \varphi_0\delta)/2)`.
+    :math:`q_h = \tanh(\beta_h(\delta\varphi + \varphi_0\delta)/2)`. With both, K and t are those of
+    a mask, q is that of RoPE.
 
     Args:
         sizes: The network's.
@@ -93,14 +104,14 @@ def spread(sizes: Sizes, layer: int, state: State, phi0: Number) -> Spread:
     phi, D, delta, kappa, start = (
         _per_head(x) for x in (state.phi, state.D, state.delta, state.kappa, phi0)
     )
-    if sizes.attention == "rope":
+    if sizes.rotary:
         rows, uniform = 4 * beta * phi * phi, 2 * beta * phi * phi
         movement = 2 * beta * (delta * phi + start * delta)
     else:
         rows, uniform = beta * D * D, beta * phi * D
         movement = beta * (delta * D + start * kappa)
     moved = (nu * tv_bound(movement)).sum(-1)
-    if sizes.attention == "mask":
+    if sizes.masked:
         return Spread(nu.sum(-1), nu.sum(-1), moved)
     return Spread((nu * tv_bound(rows)).sum(-1), (nu * tv_bound(uniform)).sum(-1), moved)
 
@@ -173,7 +184,7 @@ def ladder(
     tensor(0.0025)
     """
     require(rung in (0, 1, 2, 3), "rung", "0, 1, 2 or 3", rung)
-    require(sizes.attention != "mask" or rung < 2, "rung", "0 or 1 under a mask", rung)
+    require(not sizes.masked or rung < 2, "rung", "0 or 1 under a mask", rung)
     zero = 0 * phi0
     state, error = State(phi0, D0, zero, zero), zero
     for layer in range(sizes.layer_value.shape[-1]):

@@ -19,7 +19,7 @@ def attention_lipschitz(sizes: Sizes, layer: int, state: State, phi0: Number, D0
         \mathrm{diam}(Z) + \lVert X \rVert\, \mathrm{diam}(\Delta))/4\bigr).
 
     The first sum is the tokens that moved, the second the attention that moved. It holds under a
-    mask as well; with RoPE the bracket is 2(‖Δ‖‖Z‖ + ‖X‖‖Δ‖).
+    mask as well; with RoPE the bracket is 2(‖Δ‖‖Z‖ + ‖X‖‖Δ‖), masked or not.
 
     Args:
         sizes: The network's weights.

@@ -41,7 +41,7 @@ def least_weight(theta: Number, visible: int) -> Number:
     require(visible >= 1, "visible", "at least one visible token", visible)
     # By the small power: the large one would overflow where the weight only vanishes.
     small = numeric.exp(-theta)
-    return small / ((visible - 1) + small)
+    return small / ((visible - 1) + small) if visible > 1 else 1 + 0 * small
 
 
 def centre_factors(weights: Sequence[Number], centres: int, steps: int) -> list[Number]:
@@ -142,6 +142,9 @@ def averaging_error(sizes: Sizes, layer: int, phi: Number, D: Number) -> Number:
     Returns:
         The bound, of the number type of the inputs.
 
+    Raises:
+        ValueError: With RoPE, where equal tokens are not averaged evenly.
+
     Source:
         masked-rate
 
@@ -150,6 +153,7 @@ def averaging_error(sizes: Sizes, layer: int, phi: Number, D: Number) -> Number:
     >>> averaging_error(Sizes(one, one[0], one, "mask"), 0, torch.tensor(1.0), torch.tensor(2.0))
     tensor(0.9242)
     """
+    require(not sizes.rotary, "attention", '"plain" or "mask"', sizes.attention)
     nu, beta = (size[..., layer, :] for size in (sizes.head_value, sizes.query_key))
     theta = phi * D
     theta = theta[..., None] if hasattr(theta, "shape") else theta

@@ -16,6 +16,7 @@ from collapse import numeric
 from collapse.bounds.ladder import Sizes, State
 from collapse.bounds.lipschitz import attention_lipschitz
 from collapse.bounds.masked import centre_factors, least_weight
+from collapse.bounds.weighted_skips import row_drift
 from collapse.numeric import Number, minimum, require
 from collapse.softmax import tv_bound
 
@@ -174,10 +175,7 @@ def turned(moved: Number) -> Number:
     """
     require(moved >= 0, "moved", "a ratio >= 0", moved)
     beyond = _one_where(moved > 1)
-    inside = minimum(moved, 1 + 0 * moved)
-    root = numeric.sqrt(1 - inside * inside)
-    # 2 − 2 root, without cancellation.
-    chord = inside * numeric.sqrt(2 / (1 + root))
+    chord = row_drift(minimum(moved, 1 + 0 * moved))
     return chord + beyond * (2 - chord)
 
 
@@ -214,7 +212,7 @@ def preln_collapse(sizes: Sizes, width: int, shortest: Number, D0: Number) -> Nu
     >>> preln_collapse(Sizes(nu, nu[:, 0], 0 * nu), 4, torch.tensor(1.0), torch.tensor(2.0))
     tensor(0.0004)
     """
-    require(sizes.attention != "rope", "attention", '"plain" or "mask"', sizes.attention)
+    require(not sizes.rotary, "attention", '"plain" or "mask"', sizes.attention)
     require(shortest > 0, "shortest", "tokens of length > 0", shortest)
     root = numeric.sqrt(width + 0 * D0)
     error = moved = 0 * D0
@@ -255,7 +253,7 @@ def postln_collapse(sizes: Sizes, D0: Number) -> Number:
     >>> round(float(postln_collapse(Sizes(nu, nu[:, 0], 0 * nu), torch.tensor(1.0))), 6)
     0.000204
     """
-    require(sizes.attention != "rope", "attention", '"plain" or "mask"', sizes.attention)
+    require(not sizes.rotary, "attention", '"plain" or "mask"', sizes.attention)
     one = 1 + 0 * D0
     error = moved = total = 0 * D0
     scale = one

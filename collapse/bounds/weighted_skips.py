@@ -39,10 +39,11 @@ def normalised_factor(skip: Number, v: Number, K: Number) -> Number:
     require(v >= 0, "v", "v >= 0", v)
     require(K >= 0, "K", "K >= 0", K)
     require(size > v, "skip", "|skip| > v", skip)
-    gap = size * size - v * v
-    # The least value over the lengths 1/u that a token can have before it is scaled.
-    u = maximum(1 / (size + v), K / gap)
-    return (1 + gap * u * u) / 2 - K * u
+    below, above = size - v, size + v
+    # The least value over the lengths 1/u that a token can have before it is scaled. Factor by
+    # factor: squares of a large skip would overflow, and promise an infinite share.
+    u = maximum(1 / above, K / below / above)
+    return (1 + (below * u) * (above * u)) / 2 - K * u
 
 
 def row_drift(ratio: Number) -> Number:
@@ -68,7 +69,8 @@ def row_drift(ratio: Number) -> Number:
     (0.6325, 0.0)
     """
     require((ratio >= 0) & (ratio <= 1), "ratio", "0 <= ratio <= 1", ratio)
-    return sqrt(2 - 2 * sqrt(1 - ratio * ratio))
+    # The root of 2 − 2√(1 − t²), without cancellation: a small move must not become none.
+    return ratio * sqrt(2 / (1 + sqrt(1 - ratio * ratio)))
 
 
 def total_drift(skip: Number, moved: Number) -> Number:

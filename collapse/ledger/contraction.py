@@ -15,8 +15,9 @@ CLAIMS = (
         r" \nu_p(V_h)\tanh(\beta_p(M_h)\operatorname{diam}_p(X)^2/4)$; for $p = \infty$ the"
         r" hyperbolic tangent is $\tanh(\beta_\infty(M_h)\rho(X)^2)$ and $\rho(A(X)) \le"
         r" K\rho(X)$. Equality for every value of $\beta\rho^2$ with two tokens $\pm r$ in one"
-        r" dimension. With a mask only $K = \sum_h\nu_p(V_h)$ remains; with rotary positions $K ="
-        r" \sum_h\nu_p(V_h)\tanh(\beta_p(M_h)\lVert X\rVert_p^2)$.",
+        r" dimension. With a mask only $K = \sum_h\nu_p(V_h)$ remains, with rotary positions or"
+        r" without; with rotary positions alone $K = \sum_h\nu_p(V_h)\tanh(\beta_p(M_h)\lVert"
+        r" X\rVert_p^2)$.",
         hypotheses=r"Unmasked softmax attention without positions unless stated, $p \in \{1, 2,"
         r" \infty\}$, any $n$ and any weights; with rotary positions $\beta_p$ is the largest over"
         r" all offsets.",

@@ -108,8 +108,8 @@ CLAIMS = (
         source="ours",
         provenance=Provenance.OURS,
         statement=r"Row $i$ of one causal layer ignores the order of $x_1,\dots,x_{i-1}$. Swapping"
-        r" $x_1$ and $x_2$ moves row $i$ of the deep network by $\tfrac{\eta^2}{i}(x_1 -"
-        r" x_2)\sum_{k<\ell}V_kV_\ell$ to leading order, so the error is at least half of that."
+        r" $x_1$ and $x_2$ moves row $i$ of the deep network by $\tfrac{\eta^2}{i}(x_2 -"
+        r" x_1)\sum_{k<\ell}V_kV_\ell$ to leading order, so the error is at least half of that."
         r" One head, $X + CX\sum_\ell V_\ell$ with causal averaging $C$, reaches $\eta^2$.",
         hypotheses=r"Causal mask, $n \ge 3$, $i \ge 3$, $V_\ell$ divided by $\eta$ in the display.",
         verdict=Verdict.HOLDS,

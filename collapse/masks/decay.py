@@ -11,6 +11,7 @@ from torch import Tensor
 from collapse.attention import Network
 from collapse.bounds.certificates import network_sizes
 from collapse.bounds.masked import centre_factors, least_weight, walk_factors
+from collapse.checks import check_mask
 from collapse.masks.reach import centres, choices, longest_path, mask_graph
 from collapse.norms import diameter, token_norm
 from collapse.numeric import require
@@ -23,10 +24,13 @@ def averaging(mask: Tensor) -> Tensor:
         \text{ among them.}
 
     Args:
-        mask: Booleans of shape (n, n).
+        mask: Booleans of shape (n, n), some True in every row.
 
     Returns:
         P*, float64, shape (n, n).
+
+    Raises:
+        ValueError: On a wrong shape or dtype, or a row without visible token.
 
     Source:
         masked-rate
@@ -36,7 +40,7 @@ def averaging(mask: Tensor) -> Tensor:
     tensor([[1.0000, 0.0000],
             [0.5000, 0.5000]], dtype=torch.float64)
     """
-    seen = mask.double()
+    seen = check_mask(mask).double()
     return seen / seen.sum(-1, keepdim=True)
 
 
@@ -65,6 +69,7 @@ def limit_rate(mask: Tensor) -> float:
     >>> limit_rate(one_sided_window(9, 3))
     0.5
     """
+    mask = check_mask(mask)
     require(len(mask) >= 2, "tokens of the mask", "at least two", len(mask))
     P, moduli = averaging(mask), []
     for part in networkx.strongly_connected_components(mask_graph(mask)):
@@ -189,5 +194,6 @@ def masked_diameters(network: Network, X: Tensor, p: float = 2, data: str = "wei
 
 def _mask(network: Network) -> Tensor:
     require(network.mask is not None, "mask", "a network with a mask", network.mask)
+    require(network.heads > 0, "heads", "at least one", network.heads)
     assert network.mask is not None
     return network.mask
