@@ -24,6 +24,7 @@ MISTAKES = [
     ("claims", "--deep", "nan", "--label", LEMMA),
     ("claims", "--deep", "long"),
     ("claims", "--seed", "-1", "--label", LEMMA),
+    ("claims", "--seed", str(2**64), "--label", LEMMA),
     ("claims", "--workers", "0", "--label", LEMMA),
     ("claims", "--record", "no-such-file.json"),
     ("claims", "--record", "pyproject.toml"),
@@ -36,7 +37,9 @@ MISTAKES = [
     ("attack", LEMMA, "--starts", "0"),
     ("attack", LEMMA, "--steps", "0"),
     ("attack", LEMMA, "--seed", "-1"),
+    ("attack", LEMMA, "--seed", str(2**64)),
     ("attack", LEMMA, "--device", "abacus"),
+    ("attack", LEMMA, "--device", "meta"),
     ("certify",),
     ("certify", "no-such"),
     ("certify", LEMMA, "--precision", "1"),
@@ -134,9 +137,46 @@ def test_certify_writes_what_recheck_decides_again(
     assert status == 0 and set(made["outcomes"]) == {"proved"}
     status, out, _ = run(capsys, "certify", "--recheck", str(path))
     assert status == 0 and "come out as they say" in out
+    status, out, error = run(capsys, "certify", "softmax-tv", "--recheck", str(path))
+    assert status == 2 and out == "" and "either LABEL or --recheck" in error
     path.write_text(path.read_text("utf-8").replace('"proved"', '"refuted"'))
     status, out, error = run(capsys, "certify", "--recheck", str(path))
     assert status == 2 and out == "" and "expected proved" in error
+
+
+@pytest.mark.parametrize("command", ["claims", "certify"])
+def test_where_no_file_can_be_written_is_said_before_the_work(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+) -> None:
+    def worked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr("collapse.referee.run.examine", worked)
+    monkeypatch.setattr("collapse.referee.certify", worked)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "beside/certificates.json").mkdir(parents=True)
+    places = ["", str(tmp_path / "folder"), str(tmp_path / "file/below/x.json")]
+    if command == "claims":  # which writes two files
+        places += [str(tmp_path / "certificates.json"), str(tmp_path / "beside/claims.json")]
+    before = sorted(tmp_path.rglob("*"))
+    for place in places:
+        chosen = [LEMMA] if command == "certify" else ["--label", LEMMA]
+        status, out, error = run(capsys, command, *chosen, "--out", place)
+        assert (status, out) == (2, "") and error.count("\n") == 1
+        assert error.startswith("error: out: expected") and "received" in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_beside_the_answer_stays(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "answer.part").write_text("mine")
+    place = tmp_path / "answer.json"
+    assert run(capsys, "certify", LEMMA, "--cases", "1", "--out", str(place))[0] == 0
+    assert (tmp_path / "answer.part").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answer.json", "answer.part"]
 
 
 def test_claims_prints_and_records(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

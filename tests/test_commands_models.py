@@ -223,6 +223,10 @@ def test_only_functions_of_the_package_draw(made: tuple[Path, FigureData], tmp_p
         )
         with pytest.raises(ValueError, match="drawn by a function of collapse.figures"):
             redraw(path, tmp_path / "out.svg")
+    for part in ("panels", "label", "drawn_by"):
+        path.write_text(json.dumps({key: found[key] for key in found if key != part}))
+        with pytest.raises(ValueError, match="figure: expected"):
+            redraw(path, tmp_path / "out.svg")
     path.write_text("{}")
     with pytest.raises(ValueError, match="schema"):
         redraw(path, tmp_path / "out.svg")

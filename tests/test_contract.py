@@ -91,10 +91,14 @@ def scale(name: str, point: int, factor: float, axis: str = "y") -> Callable[[An
 NOTICED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "one per cent": (scale("curve", 0, 1.01), "panels/0/series/curve/y[0]"),
     "a tiny number": (scale("curve", 1, 1.01), "panels/0/series/curve/y[1]"),
-    "just beyond": (scale("curve", 2, 1 + 1.1e-9), "panels/0/series/curve/y[2]"),
+    "just beyond": (scale("curve", 2, 1 + 1.001e-9), "panels/0/series/curve/y[2]"),
     "above the floor": (scale("floor", 0, 1 + 2e-6), "panels/0/series/floor/y[0]"),
     "across": (scale("timed", 0, 1.01, axis="x"), "panels/0/series/timed/x[0]"),
     "a value of a grid": (lambda t: lines(t)[3]["z"][1].reverse(), "panels/0/series/grid/z[2]"),
+    "a column for a row": (
+        lambda t: lines(t)[3].update(z=[[1.0], [2.0], [3.0], [4.0]]),
+        "panels/0/series/grid/z",
+    ),
     "a point": (lambda t: lines(t)[0]["y"].pop(), "panels/0/series/curve/y"),
     "a timed point": (lambda t: lines(t)[2]["y"].pop(), "panels/0/series/timed/y"),
     "a series": (lambda t: lines(t).pop(0), "panels/0/series/curve/y"),
@@ -112,7 +116,7 @@ NOTICED: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 PASSED: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda t: None,
-    "rounding": scale("curve", 2, 1 + 0.9e-9),
+    "rounding": scale("curve", 2, 1 + 0.999e-9),
     "below the floor": scale("floor", 1, 2.0),
     "a time": scale("timed", 0, 3.0),
     "where and by what": lambda t: t.update(versions={}, device="cuda", drawn_by={"height": 2}),
@@ -161,6 +165,7 @@ def test_a_difference_says_old_new_and_tolerance() -> None:
     "text",
     [
         "not toml",
+        "class = 3",
         TOML.replace('class = "timed"', 'class = "no-such"'),
         TOML.replace('where = "*"', 'where = "demo*"'),
         TOML.replace('reason = "a reason"', 'reason = " "', 1),
@@ -174,6 +179,12 @@ def test_a_difference_says_old_new_and_tolerance() -> None:
 def test_a_faulty_file_of_tolerances_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(ValueError, match="expected"):
+        Tolerances.read(tmp_path / "t.toml")
+
+
+def test_a_file_of_tolerances_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"expected classes and rules in .*t\.toml"):
         Tolerances.read(tmp_path / "t.toml")
 
 
@@ -269,6 +280,18 @@ def test_a_difference_is_told_and_drawn_and_accepted_by_name_only(checkout: Chec
     assert checkout.run("demo")[0] == 0 and checkout.run()[0] == 1
 
 
+def test_what_else_lies_in_the_folder_stays(checkout: Checkout) -> None:
+    checkout.make(data())
+    checkout.run("--accept")
+    folder = checkout.root / "contract"
+    for name in ("notes.txt", "holiday.png", "within/notes.txt", "demo.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    assert checkout.run()[0] == 0
+    kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert kept == {"notes.txt", "holiday.png", "within/notes.txt", "report.txt"}
+
+
 def test_a_label_that_changed_needs_no_picture(checkout: Checkout) -> None:
     checkout.make(data())
     checkout.run("--accept")
@@ -287,6 +310,8 @@ def test_a_label_that_changed_needs_no_picture(checkout: Checkout) -> None:
 def test_mistakes_are_one_line(checkout: Checkout) -> None:
     assert "expected data that `make book` writes" in checkout.run()[1]
     checkout.make(data())
+    status, out = checkout.run("--out=.")
+    assert status == 2 and "out: expected a folder with a name" in out
     status, out = checkout.run("no-such")
     assert status == 2 and "names of figures in the run or expected" in out
     checkout.make(data(), notebook="02-b")

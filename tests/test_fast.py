@@ -285,6 +285,22 @@ def test_two_keys_nearly_attain_the_bound(degree: int) -> None:
     assert 0.95 * bound < error.abs().max() <= bound
 
 
+@pytest.mark.label("taylor-attention")
+@pytest.mark.parametrize("B", [9.0, 12.0, 16.0, 20.0])
+def test_the_bound_counts_the_cancellation_between_features(B: float) -> None:
+    """All logits near −B: terms as large as e^B cancel, and rounding is all of the error."""
+    q, k, v = (torch.tensor(x, dtype=torch.float64) for x in ([B, -B], [-1.0, -0.8], [0.0, 1.0]))
+    q, k, v = (x[:, None] for x in (q, k, v))
+    degree = fast.taylor_degree(B, 1e-13)
+    error = (fast.taylor_attention(q, k, v, degree) - softmax(q @ k.T) @ v).abs().max()
+    assert error > 10 * relative_tv_bound(taylor_error(B, degree))
+    if B < 14:
+        assert error <= fast.taylor_bound(q, k, v, degree).value < 1e-2
+    else:
+        with pytest.raises(ValueError, match="logits: expected so small that"):
+            fast.taylor_bound(q, k, v, degree)
+
+
 def test_the_degree_is_the_least_that_will_do() -> None:
     for B, distance in product((0.0, 0.3, 1.0, 7.0), (0.5, 1e-2, 1e-6)):
         g = fast.taylor_degree(B, distance)

@@ -144,6 +144,8 @@ TAMPERED: dict[str, tuple[dict[str, Any], str]] = {
     "names": ({"inputs": {"x": ["3"]}}, "free: expected the arrays"),
     "a list for a label": ({"label": ["toy-decay"]}, "label: expected a name"),
     "no trial": ({"trial": None}, "trial: expected a name, received None"),
+    "a number for an array": ({"inputs": {"x": 3, "y": ["0"]}}, "shape of x: expected"),
+    "no array": ({"inputs": {"x": None, "y": ["0"]}}, "x: expected rationals"),
     "infinite": ({"inputs": {"x": [float("inf")], "y": ["0"]}}, "x: expected rationals"),
     "no finite time": ({"inputs": {"x": ["1e999999999"], "y": ["0"]}}, "x: .* no power of ten"),
     "no inputs": ({"inputs": "3"}, "inputs: expected arrays by name"),

@@ -186,7 +186,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "time nan": ({"label": "toy-sharp", "seconds": math.nan}, "seconds: .*received nan"),
     "no starts": ({"label": "toy-sharp", "starts": 0}, "starts: expected an integer >= 1"),
     "no steps": ({"label": "toy-sharp", "steps": 0}, "steps: expected an integer >= 1"),
-    "bad seed": ({"label": "toy-sharp", "seed": -1}, "seed: expected an integer >= 0"),
+    "bad seed": ({"label": "toy-sharp", "seed": -1}, "seed: expected an integer from 0 to"),
+    "huge seed": ({"label": "toy-sharp", "seed": 2**64}, "seed: expected an integer from 0 to"),
 }
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     import rich.console
 
@@ -66,6 +67,26 @@ def command(name: str) -> Command:
     from importlib import import_module
 
     return cast(Command, import_module(f"collapse.commands.{name}"))
+
+
+def require_file(name: str, path: Path) -> None:
+    """Refuse a place where no file can be written, before the work whose answer it is for.
+
+    Args:
+        name: Name of the option.
+        path: The file; folders on the way to it need not exist.
+
+    Raises:
+        ValueError: If it is a folder, or lies where no file can be made.
+    """
+    import os
+
+    from collapse.numeric import require
+
+    require(path.name and not path.is_dir(), name, "a file, not a folder", path)
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    fine = nearest.is_dir() and os.access(nearest, os.W_OK)
+    require(fine, name, "a file in a folder that can be written", path)
 
 
 def progress_console(quiet: bool = False) -> rich.console.Console:

@@ -68,7 +68,7 @@ def _require_device(device: str | None) -> None:
     import torch
 
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # the meta device has no numbers
     except (AssertionError, RuntimeError):
         raise ValueError(
             f"device: expected one that torch finds here, such as cpu, received {device!r}"

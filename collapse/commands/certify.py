@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collapse.commands import Answer, progress_console
+from collapse.commands import Answer, progress_console, require_file
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,6 +53,8 @@ def _certify(arguments: Namespace) -> tuple[Certificate, ...]:
     from collapse.referee.certificates import write_certificates
 
     get(arguments.label)
+    if arguments.out:
+        require_file("out", arguments.out)
     names = ("cases", "precision", "max_precision")
     given = {name: getattr(arguments, name) for name in names}
     with progress_console().status(f"deciding {arguments.label}"):

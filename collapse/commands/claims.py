@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collapse.commands import Answer, progress_console
+from collapse.commands import Answer, progress_console, require_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +81,15 @@ def run(arguments: Namespace) -> Answer:
 
 def _examine(arguments: Namespace) -> Report:
     from collapse.ledger import KINDS
+    from collapse.numeric import require
     from collapse.referee.certificates import write_certificates
     from collapse.referee.run import examine
 
+    if arguments.out:
+        beside = arguments.out.parent / "certificates.json"
+        require(arguments.out != beside, "out", "another name than the certificates'", beside)
+        for path in (arguments.out, beside):
+            require_file("out", path)
     with _bar() as progress:
         report = examine(
             arguments.label,
@@ -95,7 +101,7 @@ def _examine(arguments: Namespace) -> Report:
         )
     if arguments.out:
         report.write(arguments.out)
-        write_certificates(arguments.out.with_name("certificates.json"), report.certificates)
+        write_certificates(beside, report.certificates)
     return report
 
 

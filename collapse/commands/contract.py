@@ -45,6 +45,7 @@ def run(arguments: Namespace) -> Answer:
     from collapse.numeric import require
 
     a = arguments
+    require(a.out.name, "out", "a folder with a name, for the summary beside it", a.out)
     made, tolerances = contract.figures_of(a.data), Tolerances.read(a.tolerances)
     found = contract.check(made, a.expected, tolerances)
     unknown = sorted(set(a.name) - {figure.label for figure in found})
@@ -65,19 +66,20 @@ def run(arguments: Namespace) -> Answer:
 
 def _report(found: list[Comparison], made: dict[str, Path], expected: Path, out: Path) -> list[str]:
     """Write report.txt and an overlay for each figure that differs; the files written."""
-    import shutil
-
     from collapse.figures.contract import load
     from collapse.figures.overlay import draw
 
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for figure in (f for f in found if f.state == "different"):
-        old, new = load(expected / f"{figure.label}.json"), load(made[figure.label])
-        draw(figure, old, new, out / f"{figure.label}.png")
+    out.mkdir(parents=True, exist_ok=True)
+    overlays = [out / f"{figure.label}.png" for figure in found]
+    for figure, overlay in zip(found, overlays, strict=True):
+        # Of an earlier run only what this one would write again: the folder is the user's.
+        overlay.unlink(missing_ok=True)
+        if figure.state == "different":
+            old, new = load(expected / f"{figure.label}.json"), load(made[figure.label])
+            draw(figure, old, new, overlay)
     lines = [line for figure in found for line in _lines(figure)]
     (out / "report.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    return [str(out / "report.txt"), *sorted(str(path) for path in out.glob("*.png"))]
+    return [str(out / "report.txt"), *(str(path) for path in overlays if path.exists())]
 
 
 def _lines(figure: Comparison) -> list[str]:

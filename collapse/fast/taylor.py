@@ -11,7 +11,7 @@ from collapse.bounds.taylor import relative_tv_bound, taylor_error
 from collapse.checks import check_finite, check_tensor
 from collapse.fast.linear import diameter_upper
 from collapse.norms import diameter, token_norm
-from collapse.numeric import Bound, require
+from collapse.numeric import Bound, require, rounding_allowance
 
 _BLOCK_ENTRIES = 1 << 20  # entries of features kept at a time: 8 MiB in float64
 
@@ -130,11 +130,15 @@ def taylor_attention(q: Tensor, k: Tensor, v: Tensor, degree: int) -> Tensor:
 
 
 def taylor_bound(q: Tensor, k: Tensor, v: Tensor, degree: int, p: float = math.inf) -> Bound:
-    r"""Bound on the error of :func:`taylor_attention`, in time linear in n.
+    r"""Bound on the error of :func:`taylor_attention`, rounding included, in time linear in n.
 
     .. math:: \max_i \lVert \text{error}_i \rVert_p \le
-        \frac{1 - \sqrt{1 - r^2}}{r}\, \mathrm{diam}_p(v), \qquad
-        B = \max_i \lVert q_i \rVert_2 \max_j \lVert k_j \rVert_2 .
+        \frac{1 - \sqrt{1 - r^2}}{r}\, \mathrm{diam}_p(v) +
+        \frac{2\rho}{1 - r - \rho} \max_j \lVert v_j \rVert_p, \qquad
+        B = \max_i \lVert q_i \rVert_2 \max_j \lVert k_j \rVert_2 ,
+
+    with :math:`\rho = \gamma_m e^{2B}` of :func:`~collapse.numeric.rounding_allowance`: terms as
+    large as :math:`e^B` may cancel to :math:`e^{-B}`.
 
     Args:
         q: Queries, shape (\*batch, n, k).
@@ -147,22 +151,30 @@ def taylor_bound(q: Tensor, k: Tensor, v: Tensor, degree: int, p: float = math.i
         A Bound; its value has shape (\*batch,).
 
     Raises:
-        ValueError: On bad input, or if r ≥ 1: then the degree is too low for these logits.
+        ValueError: On bad input, or if r ≥ 1: then the degree is too low for these logits; or if
+            r + ρ ≥ 1: then no degree will do in this dtype.
 
     Source:
         taylor-attention
 
     >>> q = torch.tensor([[0.1], [0.2]])
-    >>> taylor_bound(q, q, torch.eye(2), 3).value < 1e-6
+    >>> taylor_bound(q, q, torch.eye(2), 3).value < 1e-5
     tensor(True)
     """
     size = token_norm(q, 2) * token_norm(k, 2)
     r = taylor_error(size, degree)
     enough = f"one with e^B B^(g+1)/(g+1)! < 1 at B = {float(size.max()):.3g}"
     require(r < 1, "degree", enough, degree)
+    # The longest chain of roundings: both features, then the sums over keys and over features.
+    chain = 12 * degree + k.shape[-2] + taylor_rank(q.shape[-1], degree)
+    rho = rounding_allowance(torch.exp(2 * size), chain, q.dtype)
+    most = f"so small that {q.dtype} rounds e^(-B) well"
+    require(r + rho < 1, "logits", most, f"B = {float(size.max()):.3g}")
     spread = diameter(v, p) if p == math.inf else diameter_upper(v, p)
+    rounded = 2 * rho / (1 - r - rho) * token_norm(v, p)
     note = f"logits at most {float(size.max()):.3g}"
-    return Bound(relative_tv_bound(r) * spread, "taylor-attention", "upper", (note,))
+    value = relative_tv_bound(r) * spread + rounded
+    return Bound(value, "taylor-attention", "upper", (note,))
 
 
 def taylor_degree(size: float, distance: float) -> int:

@@ -32,17 +32,22 @@ def read(path: str | Path) -> tuple[FigureData, dict[str, Any]]:
     known = isinstance(found, dict) and found.get("schema") == SCHEMA
     require(known, "figure", f"data of schema {SCHEMA}", path)
     require("drawn_by" in found, "figure", "data that name who draws them", path)
-    panels = tuple(
-        Panel(
-            panel["title"],
-            Axis(**panel["x"]),
-            Axis(**panel["y"]),
-            tuple(Series(**line) for line in panel["series"]),
-        )
-        for panel in found["panels"]
-    )
     fields = ("label", "parameters", "seed", "device", "dtype")
-    return FigureData(panels=panels, **{name: found[name] for name in fields}), found["drawn_by"]
+    try:
+        panels = tuple(
+            Panel(
+                panel["title"],
+                Axis(**panel["x"]),
+                Axis(**panel["y"]),
+                tuple(Series(**line) for line in panel["series"]),
+            )
+            for panel in found["panels"]
+        )
+        data = FigureData(panels=panels, **{name: found[name] for name in fields})
+        by = {name: found["drawn_by"][name] for name in ("module", "function", "height", "columns")}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"figure: expected a whole figure in {path}: {error!r}") from None
+    return data, by
 
 
 def redraw(path: str | Path, out: str | Path) -> FigureData:

@@ -93,7 +93,7 @@ class Tolerances:
             found = tomllib.loads(Path(path).read_text("utf-8"))
             classes = {name: Tolerance(name, **entry) for name, entry in found["class"].items()}
             rules = tuple((rule["where"], rule["class"]) for rule in found["rule"])
-        except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"tolerances: expected classes and rules in {path}: {error}") from None
         unknown = sorted({name for _, name in rules} - set(classes))
         require(not unknown, "tolerances", f"rules that name one of {list(classes)}", unknown)

@@ -94,7 +94,7 @@ def read(trial: Trial, witness: Witness) -> dict[str, np.ndarray]:
     arrays = {}
     for name, shape in trial.free.items():
         try:
-            arrays[name] = exact(_without_powers(witness[name]))
+            arrays[name] = np.asarray(exact(_without_powers(witness[name])))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(
                 f"{name}: expected rationals such as '1/3', received {error}"

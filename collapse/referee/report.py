@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +219,7 @@ def write_json(path: str | Path, data: Mapping[str, Any] | Sequence[Any]) -> Pat
     """Write plain values as JSON; a reader never meets half a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(json.dumps(data, allow_nan=False, indent=1, ensure_ascii=False) + "\n", "utf-8")
     part.replace(path)
     return path

@@ -28,7 +28,7 @@ from collapse.referee.outcome import Outcome
 from collapse.referee.proofs import symbolic_outcome
 from collapse.referee.properties import property_outcome
 from collapse.referee.report import Entry, Report
-from collapse.referee.search import search_outcome
+from collapse.referee.search import require_seed, search_outcome
 from collapse.referee.trial import Trial
 from collapse.referee.trials import TRIALS
 from collapse.stamp import commit, versions
@@ -76,7 +76,7 @@ def examine(
 
     Args:
         labels: Labels of the claims to examine; None for the whole ledger.
-        seed: Seed of all searches and random cases, ≥ 0.
+        seed: Seed of all searches and random cases, from 0 to 2⁶⁴ − 1.
         seconds: None for one search of each trial; else the time, > 0, that all searches together
             may take.
         kinds: The kinds of check to make; where two of them or more apply, two must pass.
@@ -90,12 +90,12 @@ def examine(
         The report; its ``failures`` say what does not stand.
 
     Raises:
-        ValueError: On an unknown label or kind, a negative seed, no time, or no workers.
+        ValueError: On an unknown label or kind, a seed out of range, no time, or no workers.
 
     >>> examine(["softmax-tv"], kinds=["symbolic"])["softmax-tv"].marks["symbolic"]
     <Evidence.PASSED: 'passed'>
     """
-    require(isinstance(seed, int) and seed >= 0, "seed", "an integer >= 0", seed)
+    require_seed(seed)
     require(isinstance(workers, int) and workers >= 1, "workers", "an integer >= 1", workers)
     require(seconds is None or 0 < seconds < math.inf, "seconds", "a time > 0", seconds)
     require(set(kinds) <= set(KINDS) and kinds, "kinds", f"some of {', '.join(KINDS)}", kinds)

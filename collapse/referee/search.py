@@ -37,6 +37,7 @@ from collapse.referee.trial import Case, Trial
 from collapse.referee.trials import trials
 
 STARTS, STEPS, ROUNDS = 64, 150, 4
+LARGEST_SEED = 2**64 - 1  # that a generator of torch takes
 SHARP = 0.999  # what a search must reach where a claim is sharp
 _SETTLED = 4  # points that may be judged exactly
 _ENOUGH = 1 - 1e-4  # of a sharp bound: more climbing could add no more than the rest
@@ -106,7 +107,7 @@ def attack(
         label: A claim that has trials.
         trial: Name of one of them; None searches those that hold, or fail, like the first, and
             returns the tightest.
-        seed: Seed of the random starts, ≥ 0.
+        seed: Seed of the random starts, from 0 to 2⁶⁴ − 1.
         starts: Number of starts of a round, ≥ 1.
         steps: Gradient steps of each, ≥ 1.
         seconds: None for one search; else the seeds seed, seed + 1, … are tried until this time
@@ -217,6 +218,12 @@ def _repeat(trial: Trial, seed: int, seconds: float | None, shares: int, **optio
     return replace(best, seconds=time.perf_counter() - begin)
 
 
+def require_seed(seed: int) -> None:
+    """Refuse what torch would not take as a seed, by ValueError."""
+    fine = isinstance(seed, int) and 0 <= seed <= LARGEST_SEED
+    require(fine, "seed", f"an integer from 0 to {LARGEST_SEED}", seed)
+
+
 def _search(
     trial: Trial,
     seed: int,
@@ -226,7 +233,7 @@ def _search(
     stop: float = math.inf,
 ) -> Attack:
     """One search; it ends early where log(observed ÷ bound) exceeds ``stop``."""
-    require(isinstance(seed, int) and seed >= 0, "seed", "an integer >= 0", seed)
+    require_seed(seed)
     require(isinstance(starts, int) and starts >= 1, "starts", "an integer >= 1", starts)
     require(isinstance(steps, int) and steps >= 1, "steps", "an integer >= 1", steps)
     begin = time.perf_counter()
