@@ -126,7 +126,7 @@ def draw_decay(axes: Sequence[Axes], data: FigureData) -> None:
         observed = panel["observed"]
         low = min(observed.y)
         ax.set(xlim=(0, observed.x[-1]), ylim=(1.12 * low if low < -1 else -3, 0.5 - low / 20))
-    axes[1].legend(loc="lower left")
+    axes[-1].legend(loc="lower left")
 
 
 # --- the rate ------------------------------------------------------------------------------------

@@ -346,7 +346,7 @@ def approached() -> Proof:
                 "since then $\\frac{1 + C}{C + q + w} \\le r$; what the one leaves of the other is",
                 r"(C + q + w)r - (1 + C)",
                 (COS + Q + root) * rate - (1 + COS),
-                (root - 1 - Q * COS) * rate,
+                (root - 1 - Q * COS) / (1 + Q),
             ),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial, reduce
 
 from collapse import numeric
@@ -27,6 +28,7 @@ from collapse.referee.trials.domain import (
     number,
     times,
     unit,
+    within,
 )
 from collapse.ssm import LTI, ScalarSSM
 from collapse.ssm.depth import Layer, exchange, exchanged, forward, one_layer
@@ -197,12 +199,82 @@ def _seeing(deep: list[Layer], shallow: list[Layer], inputs: Number) -> Pair:
     return _blind(deep, deep, inputs)
 
 
+def _selected_by(what: str, over: int = 1) -> Callable[..., Case]:
+    """Two layers of one head whose steps or writes are selected, on tokens in [-1, 1].
+
+    Steps have the bias 0, so that without selection they are log 2. Neither η nor σ vanishes: on
+    both sides of the claim only rounding would be left. And σ is at most 1 / ``over``.
+    """
+
+    def build(eta: Number, sigma: Number, rates: Number, X: Number) -> Case:
+        eta, sigma = (15 * unit(eta) + 1) / 16, (255 * unit(sigma) + 1) / (256 * over)
+        value, chosen = (times(number(size), [[1]]) for size in (eta, sigma))
+        zero, shares = 0 * value, inner(rates)
+        one = 1 + zero[..., 0, :]
+        slow = shares[..., :1]
+        heads = [
+            ScalarSSM(rate=rate, step=chosen if what == "step" else zero, step_bias=0 * one,
+                      write=chosen if what == "write" else zero, write_bias=one,
+                      read=zero, read_bias=one, value=value, discretisation="euler")
+            for rate in (slow, slow + shares[..., 1:] + one / 4)
+        ]  # fmt: skip
+        return {"heads": heads, "eta": number(eta), "sigma": number(sigma), "X": within(X)}
+
+    return build
+
+
+def _left(heads: list[ScalarSSM], X: Number, changed: bool = True) -> Number:
+    """The network less one layer, of changed values or of the heads side by side."""
+    layers = [[head] for head in heads]
+    return forward(layers, X) - forward([one_layer(layers) if changed else heads], X)
+
+
+def _order(
+    heads: list[ScalarSSM], eta: Number, sigma: Number, X: Number, changed: bool = True
+) -> Pair:
+    """The error with selected steps, and the order η²σ with a constant.
+
+    With Z the tokens after layer 1, M the mixers, T the same without selection and w the changed
+    values, the error is (η − w₁)(M₁ − T₁)X + η(M₂(Z) − M₂)X + (η − w₂)(M₂ − T₂)X
+    + η²(M₂(Z)M₁ − T₂T₁)X. The gaps η − w are η² log 2 times aᵢ/(a₁ − a₂); a mixer's rows have sums
+    of at most m, and move by at most L times σ and the movement of the tokens.
+    """
+    slow, fast = (head.rate[..., 0] for head in heads)
+    rest = numeric.log(1 + 0 * eta + 1)
+    n = X.shape[-2]
+    m = n * numeric.log(1 + numeric.exp(sigma))
+    farthest = numeric.log(1 + numeric.exp(sigma * (1 + eta * m)))  # the longest step on Z
+    L = n + fast * farthest * (n * (n - 1) // 2)
+    first, second = (numeric.exp(-rate * rest) for rate in (slow, fast))
+    gaps = rest * (first + second) / (first - second)
+    bound = eta * eta * sigma * L * (gaps + (3 + eta * m) * m)
+    return token_norm(_left(heads, X, changed)), bound
+
+
+def _moved(
+    heads: list[ScalarSSM], eta: Number, sigma: Number, X: Number, changed: bool = True
+) -> Pair:
+    """With selected writes the error is σ times what layer 2 makes of (Z² − X²), at rest."""
+    first, second = heads
+    still = second.replace(write=0 * second.write)
+    Z = X + first(X)
+    return agree(_left(heads, X, changed), still(times(sigma, [[1]]) * (Z * Z - X * X)))
+
+
 _TWO = {"eta": (1,), "sigma": (1,), "pole": (1,)} | _INPUTS | _ANY_HEADS
+_TOKENS = {"eta": (1,), "sigma": (1,), "rates": (2,), "X": (3, 1)}
 _SELECTIVE = (
     Trial("ssm-selective-order", "any layer of two heads", _TWO, _confused, _missed,
           control=_itself, dropped="that S' has one layer", kinds=ALL),
     Trial("ssm-selective-order", "one layer is blind", _TWO, _confused, _blind,
           control=_seeing, dropped="that there is one layer", kinds=IDENTITY),
+    Trial("ssm-selective-order", "one layer, selected steps", _TOKENS,
+          _selected_by("step", 1024), _order,
+          control=partial(_order, changed=False), dropped="the change of the value matrices",
+          kinds=ALL),
+    Trial("ssm-selective-order", "one layer, selected writes", _TOKENS, _selected_by("write"),
+          _moved, control=partial(_moved, changed=False),
+          dropped="the change of the value matrices", kinds=IDENTITY),
 )  # fmt: skip
 
 # --- ssm-normalised-collapse, j24-selective-collapse ----------------------------------------------
