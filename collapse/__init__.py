@@ -67,6 +67,8 @@ _EXPORTS = {
     "certify": "collapse.referee",
 }
 
+__all__ = [*_EXPORTS]
+
 if TYPE_CHECKING:
     from collapse.attention import Network as Network
     from collapse.attention import default_device as default_device

@@ -59,6 +59,10 @@ def test_every_number_of_every_layer(case: tuple[str, inspected.Case, Report]) -
             assert close(found, expected, name), (layer.name, number, found, expected)
     assert close(report.final["diameter_2"], inspected_numbers.spread(final, 2), name)
     assert close(report.final["diameter_1"], inspected_numbers.spread(final, 1), name)
+    rho = max((column.max() - column.min()) / 2 for column in final.T)
+    size = max(inspected_numbers.distance(row, 0 * row, 2) for row in final)
+    assert close(report.final["residual_norm"], rho, name)
+    assert close(report.final["size"], size, name)
 
 
 def test_substitutes(case: tuple[str, inspected.Case, Report]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ MEMORY = 1 << 30
 
 
 def diagnose(
-    model: nn.Module | Network,
+    model: nn.Module | Network | Subject,
     inputs: Any,
     *,
     tokenizer: Any = None,
@@ -59,13 +60,14 @@ def diagnose(
     Args:
         model: A ``torch.nn.MultiheadAttention``, ``TransformerEncoderLayer`` or
             ``TransformerEncoder``; a BERT-, GPT-2- or Llama-style model of transformers, with or
-            without a head on top; or a :class:`~collapse.attention.Network`.
+            without a head on top; a :class:`~collapse.attention.Network`; or a
+            :class:`~collapse.inspection.families.Subject` that describes another model.
         inputs: A text or several, with ``tokenizer``; token ids or embeddings (n, d), in one
             tensor with a batch dimension in front (whatever ``batch_first`` says) or without, or
             in a list; or what a tokenizer returns.
         tokenizer: The model's tokenizer, for text.
-        mask: Booleans (n, n), True where a token is seen, for the modules of torch.nn alone; the
-            other models bring their own.
+        mask: Booleans (n, n), True where a token is seen (the opposite of torch's ``attn_mask``),
+            for the modules of torch.nn alone; the other models bring their own.
         chunk: Longest piece into which longer inputs are cut, ≥ 2; by default what the model
             takes, at most 512.
         tolerance: Relative change of the outputs that the margins allow, > 0.
@@ -79,7 +81,8 @@ def diagnose(
     Raises:
         ValueError: On a model or module that is not supported, naming it; on inputs that do not
             fit; if an attention module does something that its weights, mask and positions do not
-            explain; or if the arrays do not fit into ``memory``.
+            explain; if the model's numbers are not finite; or if the arrays do not fit into
+            ``memory``.
 
     Source:
         contraction, uniform-tv, retrieval, rung-1, rung-2
@@ -89,19 +92,21 @@ def diagnose(
     'attention'
     """
     subject = _subject(model, mask)
-    require(tolerance > 0, "tolerance", "a number > 0", tolerance)
+    positive = isinstance(tolerance, Real) and tolerance > 0
+    require(positive, "tolerance", "a number > 0", tolerance)
+    require(isinstance(memory, int), "memory", "a number of bytes", memory)
     pieces = sequences(subject, inputs, tokenizer, chunk)
     left = _memory_left(subject, pieces, memory)
     shown = batches(pieces, TOGETHER, left // (8 * ARRAYS))
     with _progress(progress) as tick, still(subject.model):
         check_attention(subject.sites, lambda: subject.run(shown[0][1][:1]))
-        meter = Meter(subject.sites, left)
-        with watched(subject.sites, meter.watch, meter.finish):
-            for _, batch in shown:
-                subject.run(batch)
-                tick("measuring")
         given = [batch for _, batch in shown]
         base = outputs(subject, given)
+        meter = Meter(subject.sites, left)
+        with watched(subject.sites, meter.watch, meter.finish):
+            for batch in given:
+                subject.run(batch)
+                tick("measuring")
 
         def changed(substitute: Substitute, layers: Sequence[int] | None = None) -> float:
             tick("substituting")
@@ -120,7 +125,7 @@ def diagnose(
     lengths = [len(piece) for piece in pieces]
     stream = _medians(torch.cat(meter.final["stream"]))
     return Report(
-        model=type(model).__name__,
+        model=type(model.model if isinstance(model, Subject) else model).__name__,
         words=subject.words,
         sequences=len(pieces),
         tokens=sum(lengths),
@@ -146,12 +151,17 @@ def _subject(model: Any, mask: Tensor | None) -> Subject:
     if isinstance(model, Network):
         require(mask is None, "mask", "None: a Network has its own", mask)
         return network_subject(model)
-    refuse = model if isinstance(model, nn.Module) else None
-    if refuse is None:
+    if isinstance(model, Subject):
+        require(mask is None, "mask", "None: the sites of a Subject have theirs", mask)
+        refuse_unknown(model.model, model.sites)
+        return model
+    if not isinstance(model, nn.Module):
         refuse_unknown(model, ())
     if mask is not None:
+        kind = isinstance(mask, Tensor | np.ndarray | list)
+        require(kind, "mask", "booleans of shape (n, n)", type(mask).__name__)
         mask = torch.as_tensor(mask)
-        mask = check_mask(mask, (mask.shape[0] if mask.ndim else 0,) * 2)
+        mask = check_mask(mask, (mask.shape[-1] if mask.ndim else 0,) * 2)
     subject = torch_subject(model, mask)
     if subject is not None:
         return subject

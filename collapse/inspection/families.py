@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,13 @@ from collapse.numeric import require
 
 KNOWN = (
     "torch.nn.MultiheadAttention, TransformerEncoderLayer or TransformerEncoder, a BERT-, GPT-2-"
-    " or Llama-style model of transformers, or a collapse.Network"
+    " or Llama-style model of transformers, a collapse.Network, or a Subject that describes another"
 )
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model made ready for inspection.
+    """A model made ready for inspection; describe one of your own with it.
 
     Attributes:
         model: The module that runs.
@@ -36,7 +36,7 @@ class Subject:
         width: Width d of the tokens.
         words: What the attention stack is and what counts as the model's output.
         longest: Largest number of tokens that the model takes, None without a limit.
-        reads_ids: Whether the model has an embedding of token ids.
+        vocabulary: Number of token ids that the model knows, None if it reads embeddings alone.
     """
 
     model: nn.Module
@@ -45,7 +45,7 @@ class Subject:
     width: int
     words: str
     longest: int | None = None
-    reads_ids: bool = False
+    vocabulary: int | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -99,7 +99,7 @@ def check_length(mask: Tensor | None, tokens: Tensor) -> None:
 def torch_subject(model: nn.Module, mask: Tensor | None) -> Subject | None:
     """The subject of a torch.nn module, or None for any other model."""
     if isinstance(model, nn.MultiheadAttention):
-        sites: tuple[Site, ...] = (_multihead("attention", model, model),)
+        sites: tuple[Site, ...] = (multihead_site("attention", model, model),)
         words = "one attention layer without skip connection; its output is the model's"
     elif isinstance(model, nn.TransformerEncoderLayer):
         sites = _encoder((model,), ("",))
@@ -149,17 +149,34 @@ def _encoder(layers: tuple[nn.TransformerEncoderLayer, ...], names: tuple[str, .
             norm = layer.norm1
         elif index:
             norm = layers[index - 1].norm2
-        sites.append(_multihead(f"{name}self_attn", layer.self_attn, layer, norm, layer.norm_first))
+        where = f"{name}self_attn"
+        sites.append(multihead_site(where, layer.self_attn, layer, norm, layer.norm_first))
     return tuple(sites)
 
 
-def _multihead(
+def multihead_site(
     name: str,
     module: nn.MultiheadAttention,
     layer: nn.Module,
     norm: nn.Module | None = None,
     pre: bool = False,
 ) -> Site:
+    """The site of a torch.nn.MultiheadAttention in any model.
+
+    Args:
+        name: What the report calls it.
+        module: The attention, called with one tensor as query, key and value.
+        layer: The module whose input and output are the residual stream.
+        norm: The LayerNorm or RMSNorm whose output attention reads, None without.
+        pre: Whether the norm is part of the layer.
+
+    Raises:
+        ValueError: If the module has other widths, bias_k or zero attention.
+
+    >>> module = nn.MultiheadAttention(4, 2)
+    >>> multihead_site("attention", module, module).heads
+    2
+    """
     plain = (
         type(module) is nn.MultiheadAttention
         and module.in_proj_weight is not None
@@ -202,6 +219,11 @@ class _Attention(nn.Module):
         mask = None if self.network.mask is None else self.network.mask.to(tokens.device)
         mixed = fused_attention(parts[0], parts[1], parts[2], mask)
         return torch.einsum("...hnv,hvd->...nd", mixed, output)
+
+    def double(self) -> Self:
+        """The same in float64; torch would look for parameters, and a Network has none."""
+        self.network = self.network.to(torch.float64)
+        return self
 
 
 class UnitRows(nn.Module):

@@ -61,6 +61,8 @@ def watched(sites: Sequence[Site], watch: Watch, finish: Finish) -> Iterator[Non
                 _: nn.Module, args: Any, kwargs: Any, __: Any, index: int = index, site: Site = site
             ) -> None:
                 call = read_call(site, args, kwargs)
+                around = type(site.layer).__name__
+                require(index in streams, f"layer of {site.name}", "a module around it", around)
                 watch(index, call, streams[index], before.get(index))
 
             add(site.layer.register_forward_pre_hook(enter, with_kwargs=True))
@@ -156,6 +158,8 @@ def read_call(site: Site, args: Any, kwargs: Any) -> Call:
     angles = kwargs.get("position_embeddings")
     if angles is not None:
         angles = tuple(angle[0] for angle in angles)
+    elif site.angles is not None:
+        angles = site.angles(n)
     return Call(tokens, None if bool(visible.all()) else visible, angles)
 
 
@@ -170,19 +174,29 @@ def check_attention(sites: Sequence[Site], run: Callable[[], object]) -> None:
         run: Runs the model on some input.
 
     Raises:
-        ValueError: If they differ by more than rounding; the message names the module.
+        ValueError: If they differ by more than rounding, or read NaN or infinity; the message
+            names the module.
     """
-    calls: list[tuple[Any, Any]] = []
+    for site in sites:
+        places = sum(other.attention is site.attention for other in sites)
+        require(places == 1, site.name, "one module a layer", f"a module of {places} layers")
+    calls: list[tuple[Site, Any, Any]] = []
     with _hooks() as add:
         for site in sites:
 
-            def keep(_: nn.Module, args: Any, kwargs: Any) -> None:
-                calls.append((args, kwargs))
+            def keep(_: nn.Module, args: Any, kwargs: Any, site: Site = site) -> None:
+                calls.append((site, args, kwargs))
 
             add(site.attention.register_forward_pre_hook(keep, with_kwargs=True))
         run()
     require(len(calls) == len(sites), "model", f"{len(sites)} attention calls", len(calls))
-    for site, (args, kwargs) in zip(sites, calls, strict=True):
+    ran = [site.name for site, _, _ in calls]
+    listed = [site.name for site in sites]
+    require(ran == listed, "sites", f"the order in which they run, {', '.join(ran)}", listed)
+    for site, args, kwargs in calls:
+        tokens = first(args, kwargs)
+        bad = f"NaN or infinity in {tokens.dtype}"
+        require(torch.isfinite(tokens), f"tokens that {site.name} reads", "finite entries", bad)
         _check(site, _double(args), _double(kwargs))
 
 
@@ -195,6 +209,7 @@ def _check(site: Site, args: Any, kwargs: Any) -> None:
     out = twin(*args, **kwargs)
     actual = arranged(site, out[0] if isinstance(out, tuple) else out)
     weights = site.projections(torch.float64)
+    require(weights.heads == site.heads, f"heads of {site.name}", f"{weights.heads}", site.heads)
     q, _, v = weights.apply(call.tokens)
     heads = weights.output.shape[0] * weights.output.shape[1]
     ours = attend(site, weights, call)
@@ -208,6 +223,8 @@ def _check(site: Site, args: Any, kwargs: Any) -> None:
     bias = weights.biases[3]
     largest = float(abs(v).amax()) * outward + (0.0 if bias is None else float(abs(bias).amax()))
     allowed = min(allowed, _OVERSIGHT * largest)
+    sound = torch.isfinite(ours)
+    require(sound, f"weights of {site.name}", "finite entries", "NaN or infinity")
     error = float((ours - actual).abs().amax())
     require(
         error <= allowed,

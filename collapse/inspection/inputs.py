@@ -100,7 +100,7 @@ def _is_text(inputs: Any) -> bool:
 
 def _tokenized(subject: Subject, inputs: Any, tokenizer: Any, limit: int) -> list[Tensor]:
     require(tokenizer is not None, "tokenizer", "the model's tokenizer, for text", None)
-    require(subject.reads_ids, "inputs", "embeddings: the model has no vocabulary", "text")
+    require(subject.vocabulary, "inputs", "embeddings: the model has no vocabulary", "text")
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
     require(all(text.strip() for text in texts), "inputs", "texts that are not empty", texts[:3])
     cut: dict[str, Any] = {"truncation": True, "max_length": limit}
@@ -110,6 +110,8 @@ def _tokenized(subject: Subject, inputs: Any, tokenizer: Any, limit: int) -> lis
         cut = {"truncation": False}
     rows = tokenizer(texts, padding=False, **cut)["input_ids"]
     longest = max(len(row) for row in rows)
+    made = f"{type(tokenizer).__name__}, which makes no tokens"
+    require(longest > 0, "tokenizer", "that of the model, with a vocabulary", made)
     allowed = f"texts of at most {limit} tokens, which this tokenizer cannot cut"
     require(longest <= limit, "inputs", allowed, longest)
     return [torch.tensor(row) for row in rows]
@@ -175,9 +177,8 @@ def _checked(subject: Subject, piece: Tensor) -> Tensor:
         return piece.to(subject.dtype)
     whole = piece.ndim == 1 and not piece.dtype.is_complex and piece.dtype != torch.bool
     require(whole, "inputs", EXPECTED, f"{piece.dtype} of shape {tuple(piece.shape)}")
-    require(subject.reads_ids, "inputs", "embeddings: the model has no vocabulary", "token ids")
-    model: Any = subject.model  # of transformers, since it reads token ids
-    rows = model.get_input_embeddings().num_embeddings
+    rows = subject.vocabulary or 0
+    require(rows, "inputs", "embeddings: the model has no vocabulary", "token ids")
     inside = (piece >= 0) & (piece < rows)
     require(inside, "inputs", f"token ids from 0 to {rows - 1}", piece.tolist()[:8])
     return piece.long()

@@ -117,6 +117,10 @@ class Meter:
     def watch(self, index: int, call: Call, stream: Tensor, before: Tensor | None) -> None:
         """Measure one layer for one batch, in float64."""
         site = self.sites[index]
+        given = before if site.pre and site.norm is not None else call.tokens
+        same = given is None or torch.equal(given, stream)
+        whose = "the module whose input attention reads, through the norm if that is its part"
+        require(same, f"layer of {site.name}", whose, type(site.layer).__name__)
         raw = site.projections(torch.float64)
         gain, shift = gain_and_shift(site.norm)
         weights = raw.folded(gain, shift)
@@ -133,9 +137,8 @@ class Meter:
         self._rows(samples, site, weights, call)
         add = written(site, weights, call)
         note(samples.inputs, "stream", stream_sizes(stream.double()))
-        length = torch.linalg.vector_norm
-        share = length(add, dim=(-2, -1)) / length(stream.double(), dim=(-2, -1))
-        note(samples.inputs, "share", share)
+        lengths = (torch.linalg.vector_norm(x, dim=(-2, -1)) for x in (add, stream.double()))
+        note(samples.inputs, "share", ratio(*lengths))
         for p in NORMS:
             D = diameter(tokens, p)
             note(samples.inputs, f"layer {p}", ratio(diameter(add, p), D))

@@ -50,7 +50,9 @@ def pretrained_subject(model: nn.Module) -> Subject | None:
         f"the {len(sites)} self-attention layers of a {type(base).__name__}, between MLPs and skip"
         f" connections, normalised {placed} each sublayer; outputs are the last hidden states"
     )
-    return Subject(base, sites, run, config.hidden_size, words, longest, reads_ids=True)
+    embeddings: Any = base.get_input_embeddings
+    vocabulary = embeddings().num_embeddings
+    return Subject(base, sites, run, config.hidden_size, words, longest, vocabulary)
 
 
 def _kind(module: nn.Module) -> Callable[..., Site] | None:
@@ -70,7 +72,7 @@ def _bert(name: str, layer: Any, before: Any, base: Any) -> Site:
 
     def projections(dtype: torch.dtype) -> Projections:
         parts = (own.query, own.key, own.value, dense)
-        return _linear(parts, (heads, heads), own.scaling, dtype)
+        return Projections.from_linear(_stored(parts), heads, None, own.scaling, dtype)
 
     # Each block ends with a norm; the first one reads the norm of the embeddings.
     norm = base.embeddings.LayerNorm if before is None else before.output.LayerNorm
@@ -115,7 +117,7 @@ def _llama(name: str, layer: Any, before: Any, base: Any) -> Site:
     groups = own.k_proj.out_features // own.head_dim
 
     def projections(dtype: torch.dtype) -> Projections:
-        return _linear(linear, (heads, groups), own.scaling, dtype)
+        return Projections.from_linear(_stored(linear), heads, groups, own.scaling, dtype)
 
     norm = layer.input_layernorm
     return Site(where, own, layer, heads, projections, norm, pre=True, rotary="halves", causal=True)
@@ -128,17 +130,5 @@ def _plain(where: str, *parts: nn.Module) -> None:
         )
 
 
-def _linear(
-    parts: tuple[nn.Linear, ...], heads: tuple[int, int], scaling: float, dtype: torch.dtype
-) -> Projections:
-    """Projections from linear layers of query, key, value and output."""
-    many, groups = heads
-    weights, biases = [], []
-    for part, count in zip(parts[:3], (many, groups, groups), strict=True):
-        weights.append(read(part.weight, dtype).T.unflatten(1, (count, -1)))
-        bias = read(part.bias, dtype)
-        biases.append(None if bias is None else bias.unflatten(0, (count, -1)))
-    output = read(parts[3].weight, dtype).T.unflatten(0, (many, -1))
-    biases.append(read(parts[3].bias, dtype))
-    query, key, value = weights
-    return Projections(query, key, value, output, tuple(biases)).scaled(scaling)
+def _stored(parts: tuple[nn.Linear, ...]) -> list[tuple[Tensor, Tensor | None]]:
+    return [(part.weight, part.bias) for part in parts]

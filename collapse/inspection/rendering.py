@@ -45,7 +45,7 @@ LEGEND = (
 
 def verdict(report: Report) -> str:
     """The finding in plain language, with the numbers behind it."""
-    return " ".join((headline(report), *_reasons(report)))
+    return " ".join((*_merged(report), headline(report), *_reasons(report)))
 
 
 def headline(report: Report) -> str:
@@ -100,9 +100,30 @@ def _reasons(report: Report) -> list[str]:
     return said
 
 
+def _merged(report: Report) -> list[str]:
+    """Rank collapse, where the stream ends in it: it says more than what averaging does."""
+    first, size = report.layers[0], report.final["size"]
+    behind = report.final["diameter_2"] / size if size else 0.0
+    if behind > report.tolerance:
+        return []
+    before = first.diameter[2] / first.size if first.size else 0.0
+    return [
+        f"The tokens have merged, which is rank collapse: behind the last layer no two of them are"
+        f" further apart than {percent(behind)} of the longest one's length, within the tolerance"
+        f" of {percent(report.tolerance)}; before the first layer it was {percent(before)}."
+    ]
+
+
 def percent(x: float) -> str:
     """A share with two significant digits."""
     return f"{100 * x:.2g} %" if abs(x) < 0.995 else f"{100 * x:.0f} %"
+
+
+def short(x: float) -> str:
+    """A factor in a column: three digits, fewer where a power of ten needs the room."""
+    if x < 1e-3:
+        return f"{x:.0e}" if x else "0"
+    return f"{x:.3g}" if x < 999.5 else f"{x:.1e}"
 
 
 def _shrink(average: float, first: float) -> str:
@@ -142,7 +163,7 @@ def _layer_row(index: int, layer: LayerReport) -> tuple[str, ...]:
         percent(statistics.fmean(head.above or 0.0 for head in asked)) if asked else "–",
         f"{middle([h.tv for h in heads]):.2f} ≤ {middle([h.tv_bound for h in heads]):.2f}",
         f"{middle([head.dobrushin for head in heads]):.2f}",
-        *(f"{layer.measured[p]:.3g} ≤ {layer.contraction[p]:.3g}" for p in NORMS),
+        *(f"{short(layer.measured[p])} ≤ {short(layer.contraction[p])}" for p in NORMS),
         percent(layer.share),
         percent(layer.averaged),
     )

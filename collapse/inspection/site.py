@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -34,6 +34,51 @@ class Projections:
     value: Tensor
     output: Tensor
     biases: tuple[Tensor | None, ...] = (None,) * 4
+
+    @classmethod
+    def from_linear(
+        cls,
+        parts: Iterable[tuple[Tensor, Tensor | None]],
+        heads: int,
+        groups: int | None = None,
+        scaling: float | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> Projections:
+        """The weights of four linear layers: query, key, value and output.
+
+        Args:
+            parts: Their weights and biases as ``torch.nn.Linear`` keeps them: (H k, d), (G k, d),
+                (G v, d) and (d, H v), a head's rows together; a bias may be None.
+            heads: H.
+            groups: G, by default H.
+            scaling: Factor on the logits, by default 1/√k.
+            dtype: Number type of the result.
+
+        Raises:
+            ValueError: If there are not four parts, or their rows cannot be shared among the heads.
+
+        >>> linear = [torch.nn.Linear(6, 6) for _ in range(4)]
+        >>> Projections.from_linear([(each.weight, each.bias) for each in linear], 2).query.shape
+        torch.Size([6, 2, 3])
+        """
+        groups = heads if groups is None else groups
+        require(heads > 0, "heads", "a number > 0", heads)
+        require(groups > 0 and heads % groups == 0, "groups", f"a divisor of {heads}", groups)
+        given = list(parts)
+        require(len(given) == 4, "parts", "query, key, value and output", f"{len(given)} parts")
+        weights, biases = [], []
+        *inward, (outer, last) = given
+        for (weight, bias), count in zip(inward, (heads, groups, groups), strict=True):
+            rows = len(weight)
+            require(rows % count == 0, "weights", f"rows of {count} heads, equally many", rows)
+            weights.append(read(weight, dtype).T.unflatten(1, (count, -1)))
+            biases.append(None if bias is None else read(bias, dtype).unflatten(0, (count, -1)))
+        width = outer.shape[-1]
+        require(width % heads == 0, "output", f"columns of {heads} heads, equally many", width)
+        output = read(outer, dtype).T.unflatten(0, (heads, -1))
+        query, key, value = weights
+        factor = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
+        return cls(query, key, value, output, (*biases, read(last, dtype))).scaled(factor)
 
     @property
     def heads(self) -> int:
@@ -123,7 +168,9 @@ class Site:
         outside: Whether the module leaves the output projection to a later one.
         rotary: Which entries of queries and keys are rotated together, None without.
         causal: Whether the module masks the future when it is given no mask.
-        base: Base of the rotation, where the module itself knows it.
+        base: Base of the rotation of "pairs", where the module itself knows it.
+        angles: Gives cosine and sine of the rotation of "halves" for n tokens, each of shape
+            (n, k), where the module makes them itself.
         mask: Booleans (n, n), True where a token is seen, where the module itself knows them.
     """
 
@@ -138,6 +185,7 @@ class Site:
     rotary: Rotary | None = None
     causal: bool = False
     base: float | None = None
+    angles: Callable[[int], tuple[Tensor, Tensor]] | None = None
     mask: Tensor | None = None
 
 
@@ -162,7 +210,7 @@ class Call:
         if self.angles is None:
             require(site.base is not None, site.name, "rotary angles with the call", None)
             return rotate(q, site.base)
-        cos, sin = (angle.to(q.dtype) for angle in self.angles)
+        cos, sin = (angle.to(q) for angle in self.angles)
         first, second = q.chunk(2, -1)
         return q * cos + torch.cat((-second, first), -1) * sin
 

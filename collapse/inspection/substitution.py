@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from collapse.inspection.families import Subject
@@ -45,11 +46,23 @@ def outputs(
         substitute: What attention does instead, None for what it does.
         scale: Factor s on all query, key and value projections, biases included.
         layers: The layers that are replaced; all by default.
+
+    Raises:
+        ValueError: If the model overflows, or has NaN among its weights.
     """
     chosen = range(len(subject.sites)) if layers is None else layers
     some = {name: chosen if name == substitute else () for name in SUBSTITUTES}
     with replaced(subject.sites, scale, some["average"], some["first"], some["removed"]):
-        return [subject.run(batch).double().cpu() for batch in batches]
+        return [_output(subject, batch, substitute) for batch in batches]
+
+
+def _output(subject: Subject, batch: Tensor, substitute: Substitute | None) -> Tensor:
+    out: object = subject.run(batch)  # what somebody else wrote may return anything
+    if not isinstance(out, Tensor):
+        raise ValueError(f"what run returns: expected a tensor, received {type(out).__name__}")
+    what = "outputs" if substitute is None else f"outputs under the substitute {substitute!r}"
+    require(torch.isfinite(out), what, "finite entries", f"NaN or infinity in {subject.dtype}")
+    return out.double().cpu()
 
 
 def relative_change(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
