@@ -26,13 +26,22 @@ window.explorers = (() => {
 
   const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
   const power = (exponent) => `10${[...String(exponent)].map((c) => RAISED[c]).join("")}`;
+  const scientific = (digits, exponent) => `${digits}·${power(exponent)}`.replace("-", "−");
 
   // Three significant digits; beyond four places a power of ten.
   const format = (value) => {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     const [digits, exponent] = value.toExponential(2).split("e").map(Number);
-    if (value !== 0 && (exponent < -3 || exponent > 4)) return `${digits}·${power(exponent)}`.replace("-", "−");
+    if (value !== 0 && (exponent < -3 || exponent > 4)) return scientific(digits, exponent);
     return String(Number(value.toPrecision(3))).replace("-", "−");
+  };
+
+  // The same for a number given by its logarithm, be it too small for a double.
+  const formatLog = (log) => {
+    const whole = Math.floor(log);
+    if (whole > -300) return format(10 ** log);
+    const [digits, carry] = (10 ** (log - whole)).toExponential(2).split("e").map(Number);
+    return scientific(digits, whole + carry);
   };
 
   // A number whose full value can be read from the page.
@@ -169,6 +178,6 @@ window.explorers = (() => {
 
   return {
     add: (label, build) => (kinds[label] = build),
-    make, draw, format, power, setNumber, slider, choice, numbers, announcer, plot, path, panelOf, seriesOf,
+    make, draw, format, formatLog, setNumber, slider, choice, numbers, announcer, plot, path, panelOf, seriesOf,
   };
 })();

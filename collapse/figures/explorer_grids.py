@@ -150,4 +150,4 @@ def draw_training_curves(axes: Sequence[Axes], data: FigureData) -> None:
         ax.axhline(data.parameters["guess"], color=INK, lw=0.8, ls=":")
         ax.set(ylim=(-0.05, 1.15 * max(y for p in data.panels for s in p.series for y in s.y)))
         ax.set_xlim(0, math.ceil(max(panel.series[0].x)))
-    axes[0].legend(loc="lower left", ncols=2, fontsize=7.5)
+    axes[0].legend(loc="upper right", ncols=2, fontsize=7.5)

@@ -102,7 +102,8 @@ def draw_polynomial(axes: Sequence[Axes], data: FigureData) -> None:
             ax.plot(random.x, random.y, ".", color=shade, ms=4)
         ax.set_ylim(1e-13, 2)
     marks = axes[0].get_lines()[:3]
-    axes[0].legend(marks, ["bound", "worst row", "random tokens"], loc="lower left", fontsize=8.5)
+    names = ["bound", "worst row", "random tokens"]
+    axes[0].legend(marks, names, loc="upper right", fontsize=8, handlelength=1.2, borderaxespad=0.1)
     for size in ("0.25", "1", "4"):
         line = data.panels[0][f"bound B = {size}"]
         seen = max(i for i, y in enumerate(line.y) if y > 1e-13)

@@ -100,7 +100,7 @@ def draw_one_axis(axes: Sequence[Axes], data: FigureData) -> None:
         axes[0].plot(above.x, above.y, color=COLOURS[colour], label=above.name)
         axes[0].plot(below.x, below.y, "--", color=COLOURS[colour], lw=1.2, label=below.name)
     axes[0].set_ylim(1e-12, 1e5)  # room for the label above the curves
-    axes[0].legend(loc="lower right", fontsize=8.5)
+    axes[0].legend(loc="lower right", fontsize=8, handlelength=1.2, borderaxespad=0.2)
     rank, mass = fast["rank ÷ n"], task["mass"]
     axes[1].plot(rank.x, rank.y, color=COLOURS["orange"])
     axes[1].axhspan(1, 1e4, color=COLOURS["grey"], alpha=0.18, lw=0)

@@ -90,7 +90,7 @@ def draw_shrinking(axes: Sequence[Axes], data: FigureData) -> None:
             ax.plot(line.x, line.y, color=COLOURS[colour], marker="o", ms=3, label=words)
         ax.axhline(0.01, color=INK, lw=0.9, ls="--")
         ax.set_ylim(1e-7, 30)
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower right", fontsize=8)
 
 
 # --- substitutes and a task ----------------------------------------------------------------------

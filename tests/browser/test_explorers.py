@@ -1,4 +1,4 @@
-"""The interactive figures in a browser: keys, mouse, touch; dark, narrow, printed, unscripted."""
+"""The interactive figures in a browser: keys, mouse, touch; narrow, printed, unscripted."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from built_book import EXPLORERS
 from page_checks import Visit
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from collapse import residual
 
 pytestmark = pytest.mark.browser
-PAGES = {
-    "res": "01-res",
-    "theta": "02-softmax",
-    "ladder": "04-orders",
-    "tokens": "05-skips",
-    "training": "07-trained",
-}
 Opened = tuple[Page, Locator, dict[str, Any]]
 
 
@@ -31,7 +25,7 @@ def visit(site: str, context: BrowserContext) -> Iterator[Callable[[str], Opened
     opened: list[Visit] = []
 
     def go(name: str) -> Opened:
-        tab = Visit(context, f"{site}notebooks/{PAGES[name]}.html", site).__enter__()
+        tab = Visit(context, f"{site}notebooks/{EXPLORERS[name]}.html", site).__enter__()
         opened.append(tab)
         root = tab.page.locator(f"#explorer-{name}")
         expect(root).to_be_visible()
@@ -129,6 +123,39 @@ def test_res_by_mouse(visit: Callable[[str], Opened]) -> None:
     assert columns(root)["B"][1].item() == after
 
 
+def test_res_heeds_one_pointer_and_leaves_other_keys(visit: Callable[[str], Opened]) -> None:
+    page, root, _ = visit("res")
+    handle = root.get_by_label("B, token 2", exact=True)
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = columns(root)["B"][1].item()
+    page.mouse.move(x, y)
+    page.mouse.down(button="right")
+    page.mouse.move(x, y + 40, steps=3)
+    page.mouse.up(button="right")
+    assert columns(root)["B"][1].item() == before
+    page.mouse.move(x, y)
+    page.mouse.down()
+    another = "(node, y) => node.dispatchEvent(new PointerEvent(%s))"
+    handle.evaluate(another % "'pointermove', {pointerId: 99, clientY: y}", y + 60)
+    handle.evaluate(another % "'pointercancel', {pointerId: 99}", y)
+    assert columns(root)["B"][1].item() == before
+    page.mouse.move(x, y + 40, steps=3)
+    held = columns(root)["B"][1].item()
+    assert held < before
+    page.mouse.up()
+    for key in ("Alt+ArrowUp", "Control+End", "Meta+ArrowDown"):
+        assert handle.evaluate(
+            "(node, [modifier, key]) => node.dispatchEvent(new KeyboardEvent('keydown', "
+            "{key, [`${{Control: 'ctrl', Alt: 'alt', Meta: 'meta'}[modifier]}Key`]: true, "
+            "cancelable: true}))",
+            key.split("+"),
+        )
+        assert columns(root)["B"][1].item() == held
+
+
 def test_res_by_touch(site: str, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     with Visit(context, f"{site}notebooks/01-res.html", site) as tab:
@@ -212,6 +239,16 @@ def test_tokens_by_keys(visit: Callable[[str], Opened]) -> None:
     assert first.evaluate("node => getComputedStyle(node).transitionDuration") != "0s"
 
 
+def test_numbers_in_words(visit: Callable[[str], Opened]) -> None:
+    page, _, _ = visit("tokens")
+    told = {
+        0: "1", -2: "0.01", -4 - 1e-9: "1·10⁻⁴", -4 - 1e-3: "9.98·10⁻⁵",
+        -400 - 1e-9: "1·10⁻⁴⁰⁰", -400 - 1e-3: "9.98·10⁻⁴⁰¹", -964.2390754: "5.77·10⁻⁹⁶⁵",
+    }  # fmt: skip
+    for log, words in told.items():
+        assert page.evaluate("(log) => explorers.formatLog(log)", log) == words
+
+
 def test_training_by_keys_and_mouse(visit: Callable[[str], Opened]) -> None:
     _, root, data = visit("training")
     etas, depths, seeds = (data["parameters"][name] for name in ("etas", "depths", "seeds"))
@@ -235,7 +272,7 @@ def test_training_by_keys_and_mouse(visit: Callable[[str], Opened]) -> None:
 # --- all of them ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EXPLORERS)
 def test_replaces_its_static_figure_on_screen_only(
     visit: Callable[[str], Opened], name: str
 ) -> None:
@@ -248,19 +285,19 @@ def test_replaces_its_static_figure_on_screen_only(
     expect(root).to_be_hidden()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EXPLORERS)
 def test_works_from_a_file(html: Path, context: BrowserContext, name: str) -> None:
     home = html.as_uri()
-    with Visit(context, f"{home}/notebooks/{PAGES[name]}.html", home) as tab:
+    with Visit(context, f"{home}/notebooks/{EXPLORERS[name]}.html", home) as tab:
         expect(tab.page.locator(f"#explorer-{name} svg").first).to_be_visible()
         assert tab.faults == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EXPLORERS)
 def test_static_figure_without_scripts(site: str, browser: Browser, name: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{site}notebooks/{PAGES[name]}.html")
+    page.goto(f"{site}notebooks/{EXPLORERS[name]}.html")
     figure = page.locator(f"#fig-explorer-{name}")
     expect(figure.locator("img")).to_be_visible()
     expect(figure.locator("figcaption")).to_contain_text("static figure")
@@ -269,7 +306,7 @@ def test_static_figure_without_scripts(site: str, browser: Browser, name: str) -
     context.close()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EXPLORERS)
 def test_fits_a_narrow_screen(visit: Callable[[str], Opened], name: str) -> None:
     page, root, _ = visit(name)
     page.set_viewport_size({"width": 320, "height": 800})
@@ -283,45 +320,3 @@ def test_fits_a_narrow_screen(visit: Callable[[str], Opened], name: str) -> None
         " * n.ownerSVGElement.getScreenCTM().d)"
     )
     assert min(sizes) > 9
-
-
-_CONTRAST = r"""
-(node) => {
-  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgb = (colour) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (colour) => {
-    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = rgb(colour).map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const page = getComputedStyle(document.documentElement);
-  const ground = page.getPropertyValue("--pst-color-background");
-  const style = getComputedStyle(node);
-  const ink = node.ownerSVGElement ? style.fill : style.color;
-  const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
-  return (a + 0.05) / (b + 0.05);
-}
-"""
-
-
-@pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_contrast_of_text_and_marks(site: str, browser: Browser, name: str, mode: str) -> None:
-    context = browser.new_context()
-    page = context.new_page()
-    page.add_init_script(f"localStorage.setItem('mode', '{mode}');"
-                         f"localStorage.setItem('theme', '{mode}')")  # fmt: skip
-    page.goto(f"{site}notebooks/{PAGES[name]}.html")
-    assert page.evaluate("document.documentElement.dataset.theme") == mode
-    root = page.locator(f"#explorer-{name}")
-    expect(root).to_be_visible()
-    words = root.locator("svg text:not(.on-fill), label, dt, data, output, p")
-    assert min(words.evaluate_all(f"nodes => nodes.map({_CONTRAST})")) >= 4.5
-    marks = root.locator(".mark-a, .mark-b, .mark-bound, .fill-gain")
-    assert min(marks.evaluate_all(f"nodes => nodes.map({_CONTRAST})"), default=21) >= 3
-    context.close()

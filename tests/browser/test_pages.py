@@ -25,10 +25,12 @@ def test_served_page_has_no_fault(site: str, context: BrowserContext, page: str)
 
 
 @pytest.mark.parametrize("page", EXTRA)
-def test_generated_page_is_accessible(site: str, context: BrowserContext, page: str) -> None:
+def test_generated_page_has_no_fault(site: str, context: BrowserContext, page: str) -> None:
     with Visit(context, f"{site}{page}.html", home=site) as visit:
+        assert visit.check() == []
         assert visit.check_access("light") == []
         assert visit.check_access("dark", DEPENDS_ON_COLOUR) == []
+        assert [fault for width in WIDTHS for fault in visit.check_width(width)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

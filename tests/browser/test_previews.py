@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 # A page, a link on it, and words of what it leads to.
 KINDS = {
     "theorem on the page": ("notebooks/03-contraction", 'p a[href="#contraction"]', "Theorem"),
+    "theorem named as a heading": ("notebooks/05-skips", 'p a[href="#rank-survives"]', "Theorem"),
     "theorem elsewhere": ("book/summary", 'p a[href$="01-res.html#res-lipschitz"]', "Theorem"),
     "equation": ("notebooks/04-orders", 'p a[href="#equation-eq-recursion"]', ""),
     "citation": ("notebooks/03-contraction", 'p a[href*="bibliography.html#"]', "URL"),

@@ -72,12 +72,13 @@ explorers.add("explorer-res", (root, data) => {
     mark(node, letter, x, 0);
     const KEYS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 4, PageDown: -4 };
     node.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
       const far = { Home: -reach, End: reach }[event.key];
       if (far === undefined && !(event.key in KEYS)) return;
       event.preventDefault();
       set(letter, i, far ?? columns[letter][i] + KEYS[event.key] * step);
     });
-    let grip = null;
+    let grip = null; // while a pointer holds the mark: which, and how far above it
     const height = (event) => {
       const point = new DOMPoint(event.clientX, event.clientY);
       return entries.y.inverse(point.matrixTransform(entries.node.getScreenCTM().inverse()).y);
@@ -85,13 +86,15 @@ explorers.add("explorer-res", (root, data) => {
     // Parts of an SVG do not all heed touch-action; without this the page would scroll as well.
     node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     node.addEventListener("pointerdown", (event) => {
-      grip = columns[letter][i] - height(event);
+      if (grip || event.button !== 0) return;
+      grip = { pointer: event.pointerId, above: columns[letter][i] - height(event) };
       node.setPointerCapture(event.pointerId);
       node.focus({ preventScroll: true });
       event.preventDefault();
     });
-    node.addEventListener("pointermove", (event) => grip !== null && set(letter, i, height(event) + grip));
-    for (const end of ["pointerup", "pointercancel"]) node.addEventListener(end, () => (grip = null));
+    const held = (event) => grip?.pointer === event.pointerId;
+    node.addEventListener("pointermove", (event) => held(event) && set(letter, i, height(event) + grip.above));
+    node.addEventListener("lostpointercapture", (event) => held(event) && (grip = null));
     return { node, letter, i };
   };
 

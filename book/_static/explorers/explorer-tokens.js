@@ -1,6 +1,6 @@
 // Chapter 5: tokens in the plane, layer by layer, with and without skips.
 explorers.add("explorer-tokens", (root, data) => {
-  const { make, draw, setNumber, format, power, slider, choice, numbers, announcer, plot, path, panelOf, seriesOf } = explorers;
+  const { make, draw, setNumber, format, formatLog, slider, choice, numbers, announcer, plot, path, panelOf, seriesOf } = explorers;
   const { etas, layers } = data.parameters;
   const shares = data.panels.at(-1);
   const FLOOR = -30;
@@ -28,8 +28,6 @@ explorers.add("explorer-tokens", (root, data) => {
     return token;
   });
 
-  const inWords = (log) => (log > -4 ? format(10 ** log) : `${format(10 ** (log - Math.floor(log)))}·${power(Math.floor(log))}`);
-
   const update = () => {
     const title = `η = ${eta.value}, ${skip.value}`;
     const [panel, curve, at] = [panelOf(data, title), seriesOf(shares, title), layer.value];
@@ -51,9 +49,9 @@ explorers.add("explorer-tokens", (root, data) => {
     const [x, y] = [drop.x(at), drop.y(Math.max(log, FLOOR))];
     if (log < FLOOR) draw("path", { d: `M${x - 8} ${y - 14}h16L${x} ${y}Z`, class: "mark-a" }, drop.marks);
     else draw("circle", { cx: x, cy: y, r: 6, class: "mark-a" }, drop.marks);
-    setNumber(told.share, log, inWords(log));
+    setNumber(told.share, log, formatLog(log));
     told.share.setAttribute("data-unit", "log10");
-    const state = `Layer ${at}, η = ${format(eta.value)}, ${skip.value}: the share of the differences is ${inWords(log)}.`;
+    const state = `Layer ${at}, η = ${format(eta.value)}, ${skip.value}: the share of the differences is ${formatLog(log)}.`;
     plane.say(`${tokens.length} tokens in the plane. ${state}`);
     drop.say(`The share of the differences over the layers, for each η with and without skips. ${state}`);
     announce(state);
