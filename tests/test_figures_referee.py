@@ -200,6 +200,7 @@ def test_nothing_overlaps(columns: int) -> None:
     for points in picture.arrows.values():
         for x, y in points[1:-1]:  # an arrow that passes a row meets no box
             assert all(abs(x - box) > dependencies.WIDTH / 2 for box in rows.get(y, []))
+    assert any(y in rows for points in picture.arrows.values() for _, y in points[1:-1])
 
 
 def test_the_picture_does_not_depend_on_the_hash_seed() -> None:
