@@ -104,13 +104,18 @@ def test_res_by_keys(visit: Callable[[str], Opened]) -> None:
     assert page.evaluate("document.activeElement !== document.body")
 
 
+def middle(node: Locator) -> tuple[float, float]:
+    """Where on the screen its middle is, once it has been scrolled there."""
+    node.scroll_into_view_if_needed()
+    box = node.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def test_res_by_mouse(visit: Callable[[str], Opened]) -> None:
     page, root, _ = visit("res")
     handle = root.get_by_label("B, token 2", exact=True)
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = middle(handle)
     before = columns(root)["B"][1].item()
     page.mouse.move(x, y)
     page.mouse.down()
@@ -126,10 +131,7 @@ def test_res_by_mouse(visit: Callable[[str], Opened]) -> None:
 def test_res_heeds_one_pointer_and_leaves_other_keys(visit: Callable[[str], Opened]) -> None:
     page, root, _ = visit("res")
     handle = root.get_by_label("B, token 2", exact=True)
-    handle.scroll_into_view_if_needed()
-    box = handle.bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = middle(handle)
     before = columns(root)["B"][1].item()
     page.mouse.move(x, y)
     page.mouse.down(button="right")
