@@ -106,6 +106,23 @@ def test_the_slack_names_the_tightest_search_of_each_claim() -> None:
     assert data.panels[0]["tightest found"].x == [2.0, 1.0, 0.25]
 
 
+def test_rounding_decides_neither_trial_nor_how_far_a_search_without_end_gets() -> None:
+    norms = {"res-norm-lipschitz": [search("norms", 0.25)]}
+    for other, shown in ((1.0 - 2e-5, "two tokens"), (1.0 - 2e-3, "three tokens")):
+        checks = [search("two tokens", other), search("three tokens", 1.0)]
+        both = record(
+            **{"res-lipschitz": checks}, **norms, **{LEMMA: [search("three tokens", 3e14)]}
+        )
+        data = referee.slack(both, 50, 0)
+        assert data.parameters["tightest"] == ["three tokens", shown, "norms"]
+        assert data.panels[0]["tightest found"].x[0] == 1e6
+        # A claim's random cases are the same whatever else is shown.
+        alone = referee.slack(record(**norms), 50, 0)
+        for level in referee.QUANTILES:
+            name = f"random cases {level:.0%}"
+            assert data.panels[0][name].x[2] == alone.panels[0][name].x[0]
+
+
 def test_side_statements_that_fail_do_not_stand_for_a_claim_that_holds() -> None:
     false = next(t for t in trials("softmax-compare") if not t.holds)
     true = next(t for t in trials("softmax-compare") if t.holds and "attacked" in t.kinds)

@@ -21,6 +21,7 @@ from collapse.referee.trials import TRIALS, trials
 QUANTILES = (0.05, 0.5, 0.95)  # what is shown of random cases
 _ROOM = 1.12  # ratios beyond this are written, not drawn to scale
 _BROKEN = 1.01  # beyond what rounding could lift above 1
+_ENDLESS = 1e6  # where a ratio has no largest value, rounding decides how far a search gets
 
 # --- a search at work ----------------------------------------------------------------------------
 
@@ -97,9 +98,9 @@ def slack(record: Mapping[str, Any], samples: int, seed: int) -> FigureData:
         seed: Seed of the random cases.
 
     Returns:
-        A row for each claim, the tightest first: the largest ratio that the search met, and the
-        quantiles of the ratio over random cases of the same trial, drawn like the starts of a
-        search. The parameters name the claims and the tightest cases.
+        A row for each claim, the tightest first: the largest ratio that the search met, at most
+        10⁶, and the quantiles of the ratio over random cases of the same trial, drawn like the
+        starts of a search. The parameters name the claims and the tightest cases.
 
     Raises:
         ValueError: If no search is on record, or samples < 1.
@@ -111,13 +112,12 @@ def slack(record: Mapping[str, Any], samples: int, seed: int) -> FigureData:
         if (check := _tightest(label, entry)) is not None
     }
     require(found, "record", "a search of some claim", "none")
-    generator = torch.Generator().manual_seed(seed)
+    largest = {label: min(check["ratio"], _ENDLESS) for label, check in found.items()}
     tried = {label: trials(label, check["trial"])[0] for label, check in found.items()}
-    typical = {label: _typical(trial, samples, generator) for label, trial in tried.items()}
-    # Differences that no eye can see do not decide the order.
-    order = sorted(found, key=lambda k: (-round(found[k]["ratio"], 3), -typical[k][1]))
+    typical = {label: _typical(trial, samples, seed) for label, trial in tried.items()}
+    order = sorted(found, key=lambda k: (-_seen(largest[k]), -typical[k][1]))
     rows = range(len(order))
-    lines = [series("tightest found", [found[label]["ratio"] for label in order], rows)]
+    lines = [series("tightest found", [largest[label] for label in order], rows)]
     lines += [
         series(f"random cases {level:.0%}", [typical[label][i] for label in order], rows)
         for i, level in enumerate(QUANTILES)
@@ -142,10 +142,17 @@ def _tightest(label: str, entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
     false = {trial.name for trial in TRIALS.get(label, ()) if not trial.holds}
     expected = entry["verdict"] in ("refuted", "repaired")
     meant = [check for check in searched if (check["trial"] in false) == expected] or searched
-    return max(meant, key=lambda check: check["ratio"], default=None)
+    return max(meant, key=lambda check: _seen(check["ratio"]), default=None)
 
 
-def _typical(trial: Trial, samples: int, generator: torch.Generator) -> list[float]:
+def _seen(ratio: float) -> float:
+    """What differences that no eye can see do not decide: which trial is shown, and in what row."""
+    return round(ratio, 3)
+
+
+def _typical(trial: Trial, samples: int, seed: int) -> list[float]:
+    # Every trial draws from the same seed: none depends on which others are shown.
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         ratio = log_ratio(trial)(draw_starts(trial, samples, generator)).exp()
     levels = torch.tensor(QUANTILES, dtype=ratio.dtype)
@@ -182,7 +189,7 @@ def draw_slack(axes: Sequence[Axes], data: FigureData) -> None:
 
 
 def _written(ratio: float) -> str:
-    """A ratio for a reader: three digits, or a power of ten where it is large."""
-    if ratio < 1e4:
-        return f"{ratio:.3g}" if ratio < 1e3 else f"{ratio:.0f}"
-    return rf"$\approx 10^{{{round(math.log10(ratio))}}}$"
+    """A ratio for a reader: three digits, all before the point, or that it has no end."""
+    if ratio >= _ENDLESS:
+        return rf"$> 10^{{{round(math.log10(_ENDLESS))}}}$"
+    return f"{ratio:.3g}" if ratio < 1e3 else f"{ratio:.0f}"
