@@ -42,8 +42,9 @@ from collapse.numeric import Number, require
 from collapse.softmax import softmax
 from collapse.stack import Stack, column
 
-# Of networks that have run: logarithms of the steepest logits at tokens of size 1, and of growth.
-_REACH: WeakKeyDictionary[Network, tuple[float, float]] = WeakKeyDictionary()
+# Of networks that have run: how often each weight has been changed in place, as optimisers do, and
+# logarithms of the steepest logits at tokens of size 1 and of growth.
+_REACH: WeakKeyDictionary[Network, tuple[list[int | None], float, float]] = WeakKeyDictionary()
 
 
 def default_device() -> torch.device:
@@ -274,18 +275,20 @@ class Network(Stack):
         With m the largest entry of the tokens, no logit exceeds k (d m max|W_Q|) (d m max|W_K|),
         and a layer multiplies m by |λ| + |s| H d max|V| at most.
         """
-        if self not in _REACH:
-            query, key, value, output, skip, mixer = (
-                largest_entry(x)
-                for x in (
-                    self.query, self.key, self.value, self.output, self.skip, self.mixer_scale
-                )
-            )  # fmt: skip
+        parts = (self.query, self.key, self.value, self.output, self.skip, self.mixer_scale)
+        # Tensors of inference mode are not counted, so nothing is kept of them.
+        changes = [
+            None if part.is_inference() else part._version
+            for part in parts
+            if isinstance(part, Tensor)
+        ]
+        if None in changes or self not in _REACH or _REACH[self][0] != changes:
+            query, key, value, output, skip, mixer = map(largest_entry, parts)
             inner = self.width * (1 if self.output is None else self.value.shape[-1])
-            growth = max(1.0, skip + mixer * self.heads * inner * value * output)
-            steepness = self.key_width * self.width**2 * query * key
-            _REACH[self] = _log(steepness), self.depth * _log(growth)
-        steepness, growth = _REACH[self]
+            grown = max(1.0, skip + mixer * self.heads * inner * value * output)
+            steep = self.key_width * self.width**2 * query * key
+            _REACH[self] = changes, _log(steep), self.depth * _log(grown)
+        _, steepness, growth = _REACH[self]
         size = _log(largest_entry(X))
         if self.norm == "pre":
             size = _log(self.width) / 2

@@ -28,6 +28,17 @@ def test_logits_that_overflow_are_no_silent_zeros(
     assert torch.equal(network(X / scale * 1e10), HUGE[:1].to(dtype).expand(3, 1) * 1e10)
 
 
+@pytest.mark.parametrize("inference", [False, True])
+def test_weights_changed_in_place_are_looked_at_again(inference: bool) -> None:
+    with torch.inference_mode(inference):
+        query, one = -torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
+        network = Network(query, one, one, skip=0)
+        assert torch.equal(network(HUGE * 1e10), HUGE[:1].expand(3, 1) * 1e10)
+        query.mul_(1e25)
+        with pytest.raises(ValueError, match="finite entries, received NaN or infinity"):
+            network(HUGE * 1e10)
+
+
 @pytest.mark.parametrize("option", ["plain", "no skip", "mixer", "pre", "factored"])
 def test_one_token_attends_to_itself_or_is_refused(option: str) -> None:
     """P = 1 whatever the logit: an overflow that nobody sees would lose the attention."""
